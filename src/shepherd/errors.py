@@ -1,0 +1,10 @@
+"""The one exception a user ever sees: a sentence saying what, where, and what to do."""
+
+from __future__ import annotations
+
+
+class ShepherdError(Exception):
+    """Something the user gave, or their machine, cannot be used; the message is the whole story.
+
+    The command line prints it and exits with code 2. Nothing already committed is lost.
+    """
