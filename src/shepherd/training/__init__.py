@@ -1,0 +1,18 @@
+"""How a client trains."""
+
+from shepherd.strategy import one_of
+from shepherd.training.base import LocalOutcome, LocalTask, Training
+from shepherd.training.engine import Engine
+from shepherd.training.trainer import GeneralClient, TransformersTraining
+
+TrainingChoice = one_of(Training, Engine, TransformersTraining)
+
+__all__ = [
+    "Engine",
+    "GeneralClient",
+    "LocalOutcome",
+    "LocalTask",
+    "Training",
+    "TrainingChoice",
+    "TransformersTraining",
+]

@@ -1,0 +1,59 @@
+"""Federated averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from shepherd.aggregation.base import Aggregation
+from shepherd.errors import ShepherdError
+from shepherd.messages import ClientUpdate
+from shepherd.model.adapter import Adapter
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """A running weighted sum of updates, in float64 so that many small clients are not lost."""
+
+    sums: dict[str, torch.Tensor]
+    weight: float
+
+
+class FedAvg(Aggregation):
+    """``x <- x + sum_k p_k (y_k - x)`` (McMahan et al., arXiv 1602.05629, algorithm 1).
+
+    Of LoRA it averages A and B separately, as FedIT does; that is not the average of the products BA.
+
+    Attributes
+    ----------
+    weights : str
+        What p_k is proportional to: the client's training ``examples`` (FedIT), its response
+        ``tokens``, or nothing (``uniform``).
+    """
+
+    name: str = "fedavg"
+    weights: Literal["examples", "tokens", "uniform"] = "examples"
+
+    def start(self, adapter: Adapter) -> WeightedSum:
+        """Return an empty sum."""
+        return WeightedSum({name: torch.zeros_like(t, dtype=torch.float64) for name, t in adapter.items()}, 0.0)
+
+    def accumulate(self, accumulator: WeightedSum, update: ClientUpdate) -> WeightedSum:
+        """Add one client's weighted update."""
+        weight = {"examples": update.examples, "tokens": update.response_tokens, "uniform": 1}[self.weights]
+        sums = {name: total + weight * update.update[name].double() for name, total in accumulator.sums.items()}
+        return WeightedSum(sums, accumulator.weight + weight)
+
+    def finish(
+        self, adapter: Adapter, accumulator: WeightedSum, state: Mapping[str, Any]
+    ) -> tuple[Adapter, Mapping[str, Any]]:
+        """Return the weighted mean of the updates."""
+        if accumulator.weight <= 0:
+            raise ShepherdError(
+                "No client of this round trained on anything, so there is nothing to average; "
+                "give clients more examples or choose another participation."
+            )
+        return Adapter({name: total / accumulator.weight for name, total in accumulator.sums.items()}), state

@@ -1,0 +1,156 @@
+"""Evaluation in the loop: one global line of metrics, and the answers it rests on."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from shepherd.data.encoding import EncodedExamples
+from shepherd.data.instructions import Instructions
+from shepherd.evaluation.generation import greedy_answers
+from shepherd.evaluation.loss import held_out_losses
+from shepherd.evaluation.rouge import rouge_l
+from shepherd.model.adapted import AdaptedModel
+from shepherd.model.adapter import Adapter
+
+Metric = Literal["loss", "rouge_l"]
+
+
+class EvaluationConfig(BaseModel):
+    """When and how the global adapter is evaluated on the hold-out.
+
+    Attributes
+    ----------
+    every : int
+        Rounds between evaluations; before the first round and after the last there is always one.
+    metrics : list of str
+        ``loss`` is always measured; ``rouge_l`` asks for greedy answers too.
+    rouge_every : int, optional
+        Rounds between evaluations with ROUGE-L, which costs far more than the loss; ``every`` unless told.
+    max_new_tokens : int
+        Longest answer.
+    answers : int
+        Held-out questions whose answers the report shows, when ROUGE-L is not asked for.
+    batch_size : int
+        Prompts generated at once.
+    batch_tokens : int
+        Padded tokens per batch of the loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: int = Field(1, gt=0)
+    metrics: list[Metric] = ["loss"]
+    rouge_every: int | None = Field(None, gt=0)
+    max_new_tokens: int = Field(128, gt=0)
+    answers: int = Field(8, ge=0)
+    batch_size: int = Field(32, gt=0)
+    batch_tokens: int = Field(4096, gt=0)
+
+    def due(self, round: int, rounds: int) -> bool:
+        """Say whether the adapter after `round` of `rounds` rounds is evaluated."""
+        return round in (0, rounds) or round % self.every == 0
+
+    def rouge_due(self, round: int, rounds: int) -> bool:
+        """Say whether this evaluation measures ROUGE-L too."""
+        every = self.rouge_every or self.every
+        return "rouge_l" in self.metrics and (round in (0, rounds) or round % every == 0)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A global line of metrics.jsonl, and the answers, one object a question."""
+
+    line: dict[str, Any]
+    answers: list[dict[str, Any]]
+
+
+class Evaluator:
+    """Evaluates adapters on one hold-out.
+
+    Parameters
+    ----------
+    config : EvaluationConfig
+        What to measure.
+    instructions : Instructions
+        The held-out instructions.
+    examples : EncodedExamples
+        The same, encoded, row by row.
+    prompts : list of list of int
+        The same, as prompts to be answered.
+    """
+
+    def __init__(
+        self,
+        config: EvaluationConfig,
+        instructions: Instructions,
+        examples: EncodedExamples,
+        prompts: list[list[int]],
+    ) -> None:
+        self.config = config
+        self.instructions = instructions
+        self.examples = examples
+        self.prompts = prompts
+        self.categories = instructions.categories()
+
+    def evaluate(self, model: AdaptedModel, adapter: Adapter, round: int, rounds: int) -> Evaluated:
+        """Measure `adapter` as it is after `round` rounds."""
+        began = time.perf_counter()
+        model.write(adapter)
+        losses = held_out_losses(model, self.examples, self.config.batch_tokens)
+        line: dict[str, Any] = {
+            "round": round,
+            "scope": "global",
+            "loss": losses.mean,
+            "perplexity": math.exp(min(losses.mean, 700.0)),
+            "examples": len(self.examples),
+            "tokens": int(losses.labels.sum()),
+            "loss_by_category": losses.by_group(self.categories),
+        }
+        answers: list[dict[str, Any]] = []
+        if self.config.rouge_due(round, rounds):
+            answers = self.answer(model, np.arange(len(self.examples)), round)
+            scores = np.array([answer["rouge_l"] for answer in answers])
+            line["rouge_l"] = float(scores.mean())
+            line["rouge_l_by_category"] = {
+                str(c): float(scores[self.categories == c].mean()) for c in np.unique(self.categories)
+            }
+        elif round == rounds:
+            answers = self.answer(model, self._shown(), round)
+        line["machine"] = {"seconds": time.perf_counter() - began}
+        return Evaluated(line, answers)
+
+    def answer(self, model: AdaptedModel, rows: np.ndarray, round: int) -> list[dict[str, Any]]:
+        """Answer the questions at `rows` greedily with the adapter that is in `model`, and score them."""
+        if len(rows) == 0:
+            return []
+        texts = greedy_answers(
+            model, [self.prompts[row] for row in rows], self.config.max_new_tokens, self.config.batch_size
+        )
+        asked = self.instructions.select(rows).table
+        return [
+            {
+                "round": round,
+                "row": int(row),
+                "category": str(self.categories[row]),
+                "instruction": question["instruction"],
+                "context": question["context"],
+                "references": list(question["responses"]),
+                "answer": text,
+                "rouge_l": rouge_l(text, question["responses"]),
+            }
+            for row, question, text in zip(rows, asked, texts, strict=True)
+        ]
+
+    def _shown(self) -> np.ndarray:
+        """Return a few rows spread over the categories, the same in every run on this hold-out."""
+        turns = np.zeros(len(self.categories), dtype=int)
+        for category in np.unique(self.categories):
+            members = np.flatnonzero(self.categories == category)
+            turns[members] = np.arange(len(members))
+        return np.sort(np.argsort(turns, kind="stable")[: self.config.answers])

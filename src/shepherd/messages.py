@@ -1,0 +1,70 @@
+"""What crosses between server and clients: declared, whole, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shepherd.model.adapter import Adapter
+
+
+@dataclass(frozen=True)
+class ClientJob:
+    """What the server asks of one client in one round.
+
+    Attributes
+    ----------
+    client : int
+        The client's number.
+    round, rounds, seed : int
+        The address of the round's randomness; ``round`` counts from 0.
+    adapter : Adapter
+        The global adapter.
+    choice : object
+        The coreset's choice for this client, or None.
+    state : mapping
+        What a stateful client kept; in a deployment this stays at the client.
+    """
+
+    client: int
+    round: int
+    rounds: int
+    seed: int
+    adapter: Adapter
+    choice: Any | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClientUpdate:
+    """What one client answers.
+
+    Attributes
+    ----------
+    client : int
+        The client's number.
+    update : Adapter
+        Trained minus global adapter, after the client's side of the transforms.
+    examples, tokens, response_tokens, steps : int
+        What it trained on, with repetition.
+    train_loss : float
+        Nats per response token over local training.
+    update_norm : float
+        Norm of the update before any transform.
+    seconds : float
+        Wall-clock time of the client's work.
+    state : mapping
+        What a stateful client keeps for its next participation.
+    """
+
+    client: int
+    update: Adapter
+    examples: int
+    tokens: int
+    response_tokens: int
+    steps: int
+    train_loss: float
+    update_norm: float
+    seconds: float
+    state: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,128 @@
+"""A base model with an adapter in it: swap the adapter, ask for losses. One per process, kept loaded."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import peft
+import torch
+from torch.nn import functional
+
+from shepherd.errors import ShepherdError
+from shepherd.model.adapter import Adapter, check_like
+from shepherd.model.base import Base
+from shepherd.model.batch import Batch
+from shepherd.model.kinds import AdapterKind
+from shepherd.randomness import torch_seed
+
+_PEFT_NAME = "default"
+
+
+class AdaptedModel:
+    """The frozen base with trainable adapter tensors.
+
+    Parameters
+    ----------
+    base : Base
+        The loaded base model; it is changed in place, PEFT's way.
+    kind : AdapterKind
+        What to attach.
+    seed : int
+        The run's seed; the adapter's first values are drawn from it.
+
+    Attributes
+    ----------
+    parameters : dict of str to Parameter
+        The trainable tensors under the names PEFT saves them by.
+    initial : Adapter
+        The adapter before any training.
+    """
+
+    def __init__(self, base: Base, kind: AdapterKind, seed: int) -> None:
+        self.base = base
+        self.device = base.device
+        self.tokenizer = base.tokenizer
+        self.config = kind.peft_config()
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            torch.manual_seed(torch_seed(seed, "adapter"))
+            warnings.simplefilter("ignore")
+            self.peft = _attach(base, self.config)
+        self.parameters = {
+            name.replace(f".{_PEFT_NAME}.", "."): parameter
+            for name, parameter in self.peft.named_parameters()
+            if parameter.requires_grad
+        }
+        self.initial = self.read()
+        self._narrow = self._head_is_plain()
+
+    def read(self) -> Adapter:
+        """Copy the adapter out of the model."""
+        return Adapter({name: p.detach().clone() for name, p in self.parameters.items()})
+
+    def write(self, adapter: Adapter) -> None:
+        """Copy `adapter` into the model, after checking that it fits it tensor by tensor."""
+        check_like(adapter, self.initial, "The adapter to load")
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(adapter[name])
+
+    def peft_config(self) -> dict[str, Any]:
+        """Return the content of ``adapter_config.json``, in inference mode as PEFT saves it."""
+        return {
+            **self.config.to_dict(),
+            "base_model_name_or_path": self.base.model.config.name_or_path,
+            "inference_mode": True,
+        }
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of frozen and of trainable parameters."""
+        trainable = sum(p.numel() for p in self.parameters.values())
+        return self.peft.get_nb_trainable_parameters()[1] - trainable, trainable
+
+    def token_losses(self, batch: Batch) -> torch.Tensor:
+        """Return the cross-entropy of every label, in nats, float32 [labels].
+
+        The head is applied only where there is a label; the rest of the logits is never made.
+        """
+        if self._narrow:
+            hidden = self._backbone(input_ids=batch.tokens, use_cache=False).last_hidden_state
+            logits = self._head(hidden.flatten(0, 1)[batch.positions])
+        else:
+            logits = self._causal(input_ids=batch.tokens, use_cache=False).logits
+            logits = logits.flatten(0, 1)[batch.positions]
+        return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+
+    @property
+    def _causal(self) -> Any:
+        return self.peft.get_base_model()
+
+    @property
+    def _backbone(self) -> Any:
+        return getattr(self._causal, self._causal.base_model_prefix)
+
+    @property
+    def _head(self) -> Any:
+        return self._causal.get_output_embeddings()
+
+    @torch.no_grad()
+    def _head_is_plain(self) -> bool:
+        """Say whether the logits are head(backbone(x)), found out by trying.
+
+        Some architectures scale or cap their logits after the head; those take the long way round.
+        """
+        tokens = torch.arange(1, 9, device=self.device).view(2, 4)
+        try:
+            full = self._causal(input_ids=tokens, use_cache=False).logits
+            narrow = self._head(self._backbone(input_ids=tokens, use_cache=False).last_hidden_state)
+        except (AttributeError, TypeError):
+            return False
+        return torch.equal(full, narrow)
+
+
+def _attach(base: Base, config: peft.PeftConfig) -> peft.PeftModel:
+    try:
+        return peft.get_peft_model(base.model, config, adapter_name=_PEFT_NAME)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ShepherdError(f"The adapter does not fit '{base.name}': {reason} Change adapter.targets.") from error

@@ -1,0 +1,169 @@
+"""The adapter: what is trained, what travels, what is averaged, what is kept.
+
+An `Adapter` is an ordered set of named float32 tensors under the names PEFT saves them by. It knows
+arithmetic, its wire form and its PEFT directory. It does not know which model it belongs to; whoever
+reads one from outside says what it must look like (`like`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from shepherd.errors import ShepherdError
+from shepherd.files import write_directory
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+_HEADER_ALLOWANCE = 1 << 20
+
+
+class Adapter(Mapping[str, torch.Tensor]):
+    """Named float32 tensors on the CPU, treated as a vector.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        PEFT's names to tensors of any floating dtype and device; they are brought to float32 on the
+        CPU, in the order of their names. Not copied if they already are.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self._tensors = {
+            name: tensors[name].detach().to(device="cpu", dtype=torch.float32) for name in sorted(tensors)
+        }
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Adapter:
+        """Apply `function` to every tensor."""
+        return Adapter({name: function(tensor) for name, tensor in self.items()})
+
+    def zip(
+        self, other: Adapter, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> Adapter:
+        """Apply `function` to every pair of tensors of the same name."""
+        return Adapter({name: function(tensor, other[name]) for name, tensor in self.items()})
+
+    def __add__(self, other: Adapter) -> Adapter:
+        return self.zip(other, torch.add)
+
+    def __sub__(self, other: Adapter) -> Adapter:
+        return self.zip(other, torch.sub)
+
+    def __mul__(self, factor: float) -> Adapter:
+        return self.map(lambda tensor: tensor * factor)
+
+    __rmul__ = __mul__
+
+    def norm(self) -> float:
+        """Return the Euclidean norm over all tensors together, summed in float64."""
+        return math.sqrt(sum(float(t.double().square().sum()) for t in self.values()))
+
+    @property
+    def parameters(self) -> int:
+        """Number of scalar parameters."""
+        return sum(tensor.numel() for tensor in self.values())
+
+    def to_bytes(self) -> bytes:
+        """Return the wire form: one safetensors buffer, the same bytes for the same values."""
+        return save_tensors({name: tensor.contiguous() for name, tensor in self.items()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, like: Adapter, where: str) -> Adapter:
+        """Read the wire form of an adapter that must look like `like`.
+
+        Parameters
+        ----------
+        data : bytes
+            A safetensors buffer from outside; nothing about it is trusted.
+        like : Adapter
+            An adapter with the names and shapes that are expected.
+        where : str
+            Where the bytes come from, for the message.
+
+        Raises
+        ------
+        ShepherdError
+            If it is too large, not safetensors, or differs in names, shapes, dtypes, or is not finite.
+        """
+        if len(data) > 4 * like.parameters + _HEADER_ALLOWANCE:
+            raise ShepherdError(
+                f"{where} has {len(data):,} bytes, more than the {4 * like.parameters:,} an adapter of "
+                "this run needs; use the adapter that belongs to this base model and adapter config."
+            )
+        try:
+            tensors = load_tensors(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise ShepherdError(f"{where} is not a safetensors file ({error}); export it again.") from error
+        check_like(tensors, like, where)
+        return cls(tensors)
+
+    def save(self, directory: Path, peft_config: Mapping[str, Any]) -> None:
+        """Write a PEFT directory that `PeftModel.from_pretrained` loads.
+
+        Parameters
+        ----------
+        directory : Path
+            Replaced as a whole, atomically.
+        peft_config : mapping
+            The content of ``adapter_config.json``.
+        """
+
+        def fill(folder: Path) -> None:
+            (folder / WEIGHTS_FILE).write_bytes(self.to_bytes())
+            text = json.dumps(dict(peft_config), indent=2, sort_keys=True, default=_jsonable)
+            (folder / CONFIG_FILE).write_text(text + "\n")
+
+        write_directory(directory, fill)
+
+    @classmethod
+    def load(cls, directory: Path, like: Adapter) -> Adapter:
+        """Read a PEFT directory whose adapter must look like `like`; see `from_bytes` for what is refused."""
+        path = directory / WEIGHTS_FILE
+        if not path.is_file():
+            raise ShepherdError(f"There is no adapter at {path}; give a PEFT directory or finish the run.")
+        return cls.from_bytes(path.read_bytes(), like, str(path))
+
+
+def _jsonable(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else str(value)
+
+
+def check_like(tensors: Mapping[str, torch.Tensor], like: Adapter, where: str) -> None:
+    """Refuse tensors that differ from `like` in names, shapes or kind, or hold a value that is not finite."""
+    missing, extra = sorted(set(like) - set(tensors)), sorted(set(tensors) - set(like))
+    for names, what in ((missing, "lacks"), (extra, "has the unexpected")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ShepherdError(
+                f"{where} {what} tensor '{names[0]}'{more}; use an adapter with this run's targets."
+            )
+    for name, tensor in tensors.items():
+        if tensor.shape != like[name].shape:
+            raise ShepherdError(
+                f"{where}: tensor '{name}' has shape {tuple(tensor.shape)}, not "
+                f"{tuple(like[name].shape)}; use an adapter with this run's base model and rank."
+            )
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise ShepherdError(f"{where}: tensor '{name}' is {tensor.dtype}; save it as float32.")
+        if not torch.isfinite(tensor).all():
+            raise ShepherdError(
+                f"{where}: tensor '{name}' holds a value that is not finite; lower the learning rate or "
+                "use an earlier checkpoint."
+            )

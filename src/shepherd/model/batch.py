@@ -1,0 +1,65 @@
+"""A padded batch of encoded examples, and where in it the labels are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+
+class Examples(Protocol):
+    """What a batch is made from: encoded examples by row number."""
+
+    def example(self, row: int) -> tuple[np.ndarray, int]:
+        """Return an example's tokens and how many of them, from the start, carry no label."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, padded on the right.
+
+    With a causal model nothing to the right of a token reaches it, so right padding needs no attention
+    mask to be exact.
+
+    Attributes
+    ----------
+    tokens : LongTensor [examples, length]
+        Token ids.
+    positions : LongTensor [labels]
+        Indices into ``tokens.flatten()`` whose next token is a label.
+    targets : LongTensor [labels]
+        The labels.
+    owners : LongTensor [labels]
+        Which example of the batch each label belongs to.
+    """
+
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    targets: torch.Tensor
+    owners: torch.Tensor
+
+
+def make_batch(
+    examples: Examples, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
+) -> Batch:
+    """Collate the examples at `rows`; padding is token 0, which no label and no real token sees."""
+    loaded = [examples.example(int(row)) for row in rows]
+    width = max(len(tokens) for tokens, _ in loaded)
+    grid = np.zeros((len(loaded), width), dtype=np.int64)
+    positions, targets, owners = [], [], []
+    for number, (tokens, unlabelled) in enumerate(loaded):
+        grid[number, : len(tokens)] = tokens
+        # The first token has nothing before it to be predicted from.
+        first = max(unlabelled, 1)
+        positions.append(np.arange(first - 1, len(tokens) - 1) + number * width)
+        targets.append(tokens[first:])
+        owners.append(np.full(len(tokens) - first, number))
+
+    def tensor(arrays: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate(arrays).astype(np.int64)).to(device)
+
+    return Batch(torch.from_numpy(grid).to(device), tensor(positions), tensor(targets), tensor(owners))

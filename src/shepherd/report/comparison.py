@@ -1,0 +1,135 @@
+"""FedIT's comparison (its Table 3 and figure 3) as data: every model on the same held-out questions.
+
+The ratios read as FedIT's relative scores do: above 1, the first run (the federated one) is the better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shepherd.errors import ShepherdError
+from shepherd.report.record import Metric, Record
+from shepherd.report.units import is_number
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model.
+
+    Attributes
+    ----------
+    label : str
+        The model's name.
+    rounds, examples : int
+        Rounds trained, and examples trained on with repeats counted.
+    loss, perplexity, rouge_l : float
+        The last evaluation: nats per response token, its exponential, and ROUGE-L from 0 to 1 if measured.
+    best_loss, best_round : float, int
+        The lowest loss of any evaluated round, and that round.
+    relative_loss : float, optional
+        This model's loss over the reference's; above 1 the reference is better.
+    relative_rouge_l : float, optional
+        The reference's ROUGE-L over this model's; above 1 the reference is better.
+    loss_by_category, rouge_l_by_category : dict
+        The last evaluation by category of instruction.
+    """
+
+    label: str
+    rounds: int
+    examples: int
+    loss: float
+    best_loss: float
+    best_round: int
+    perplexity: float | None = None
+    rouge_l: float | None = None
+    relative_loss: float | None = None
+    relative_rouge_l: float | None = None
+    loss_by_category: dict[str, float] = field(default_factory=dict)
+    rouge_l_by_category: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models beside each other; the first row is the reference of the ratios."""
+
+    rows: list[Row]
+
+    @property
+    def reference(self) -> Row:
+        """The row every ratio is relative to."""
+        return self.rows[0]
+
+    @property
+    def categories(self) -> list[str]:
+        """Every category any model was evaluated on, sorted."""
+        return sorted({name for row in self.rows for name in row.loss_by_category})
+
+    @property
+    def has_rouge(self) -> bool:
+        """Whether any model's answers were scored."""
+        return any(row.rouge_l is not None for row in self.rows)
+
+
+def compare(records: Sequence[Record]) -> Comparison:
+    """Set runs beside each other, relative to the first.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        The reference (the federated run), then the others.
+
+    Raises
+    ------
+    ShepherdError
+        If there is no run, or one was evaluated on other held-out examples than the first.
+    """
+    if not records:
+        raise ShepherdError("There is no run to compare: give at least one run directory.")
+    for other in records[1:]:
+        _check_same_holdout(records[0], other)
+    labels = _unique_labels(records)
+    return Comparison([_row(record, label, records[0].final) for record, label in zip(records, labels, strict=True)])
+
+
+def _check_same_holdout(reference: Record, other: Record) -> None:
+    ours, theirs = reference.environment.get("data") or {}, other.environment.get("data") or {}
+    for key, meaning in (("fingerprint", "other data"), ("holdout_rows", "another number of held-out rows")):
+        if ours.get(key) != theirs.get(key):
+            raise ShepherdError(
+                f"{other.path} cannot be compared with {reference.path}: it was evaluated on {meaning} "
+                f"({key} {theirs.get(key)} against {ours.get(key)}); compare runs of the same data section."
+            )
+
+
+def _unique_labels(records: Sequence[Record]) -> list[str]:
+    labels = [record.label for record in records]
+    return [
+        label if labels.count(label) == 1 else str(record.path)
+        for label, record in zip(labels, records, strict=True)
+    ]
+
+
+def _row(record: Record, label: str, reference: Metric) -> Row:
+    final, best = record.final, record.best
+    rouge = final.get("rouge_l")
+    return Row(
+        label=label,
+        rounds=record.rounds,
+        examples=record.examples,
+        loss=final["loss"],
+        best_loss=best["loss"],
+        best_round=best["round"],
+        perplexity=final.get("perplexity"),
+        rouge_l=rouge,
+        relative_loss=_ratio(final["loss"], reference["loss"]),
+        relative_rouge_l=_ratio(reference.get("rouge_l"), rouge),
+        loss_by_category=dict(final.get("loss_by_category") or {}),
+        rouge_l_by_category=dict(final.get("rouge_l_by_category") or {}),
+    )
+
+
+def _ratio(value: float | None, unit: float | None) -> float | None:
+    if value is None or unit is None or not is_number(value) or not is_number(unit) or unit == 0:
+        return None
+    return value / unit

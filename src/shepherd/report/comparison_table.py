@@ -1,0 +1,143 @@
+"""A comparison written out: for the terminal, for a paper's Markdown, for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from shepherd.report.comparison import Comparison, Row
+from shepherd.report.units import fixed, is_number, whole
+
+_TERMINAL_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: its heading, the value of a row, how it is written, and which extreme is best."""
+
+    heading: str
+    value: Callable[[Row], float | None]
+    write: Callable[[float | None], str] = fixed
+    best: Callable[..., float] | None = None
+
+
+def _columns(comparison: Comparison) -> list[_Column]:
+    columns = [
+        _Column("Examples", lambda row: row.examples, whole),
+        _Column("Loss", lambda row: row.loss, best=min),
+        _Column("Best loss", lambda row: row.best_loss, best=min),
+        _Column("at round", lambda row: row.best_round, whole),
+        _Column("Perplexity", lambda row: row.perplexity, lambda value: fixed(value, 2), min),
+        _Column("Loss ratio", lambda row: row.relative_loss),
+    ]
+    if comparison.has_rouge:
+        columns.append(_Column("ROUGE-L", lambda row: row.rouge_l, best=max))
+        columns.append(_Column("ROUGE ratio", lambda row: row.relative_rouge_l))
+    return columns
+
+
+def _cells(column: _Column, rows: Sequence[Row]) -> list[tuple[str, bool]]:
+    """Return each row's text and whether it is the best of at least two."""
+    values = [column.value(row) for row in rows]
+    known = [value for value in values if value is not None and is_number(value)]
+    best = column.best(known) if column.best and len(known) > 1 else None
+    return [(column.write(value), best is not None and value == best) for value in values]
+
+
+def _table(title: str, caption: str) -> Table:
+    return Table(title=title, caption=caption, box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left")
+
+
+def _fill(table: Table, first: str, labels: Sequence[str], columns: dict[str, list[tuple[str, bool]]]) -> Table:
+    table.add_column(first, overflow="fold")
+    for heading in columns:
+        table.add_column(Text(heading), justify="right", overflow="fold")
+    for position, label in enumerate(labels):
+        marks = (cells[position] for cells in columns.values())
+        table.add_row(Text(label), *(Text(text, style="bold" if best else "") for text, best in marks))
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return the overall comparison for a terminal of 100 columns; the best of each column is bold."""
+    reference = comparison.reference.label
+    caption = f"Loss in nats per response token. A ratio above 1: {reference} is better than that model."
+    cells = {column.heading: _cells(column, comparison.rows) for column in _columns(comparison)}
+    table = _table("The models on the held-out questions", caption)
+    return _fill(table, "Model", [row.label for row in comparison.rows], cells)
+
+
+def category_table(
+    comparison: Comparison, figure: str = "loss", columns: int | None = _TERMINAL_COLUMNS
+) -> Table:
+    """Return the comparison by category: a line per category, a column per model.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The models.
+    figure : {"loss", "rouge_l"}
+        What to show.
+    columns : int, optional
+        The most models shown, so that a terminal of 100 columns suffices; None for all.
+    """
+    shown, hidden = comparison.rows[:columns], comparison.rows[columns:] if columns else []
+    lines = [_category_cells(shown, figure, name) for name in comparison.categories]
+    cells = {row.label: [line[position] for line in lines] for position, row in enumerate(shown)}
+    unit = "Loss in nats per response token" if figure == "loss" else "ROUGE-L, 0 to 1"
+    caption = f"{unit}." + (f" {len(hidden)} more models are in the CSV." if hidden else "")
+    table = _table(f"{'Loss' if figure == 'loss' else 'ROUGE-L'} by category", caption)
+    return _fill(table, "Category", comparison.categories, cells)
+
+
+def _category_cells(rows: Sequence[Row], figure: str, category: str) -> list[tuple[str, bool]]:
+    best = min if figure == "loss" else max
+    return _cells(_Column(category, lambda row: _by_category(row, figure).get(category), best=best), rows)
+
+
+def _by_category(row: Row, figure: str) -> dict[str, float]:
+    return row.loss_by_category if figure == "loss" else row.rouge_l_by_category
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Return the comparison, overall and by category, as Markdown tables."""
+    tables = [comparison_table(comparison)]
+    if comparison.categories:
+        tables.append(category_table(comparison, columns=None))
+    if any(row.rouge_l_by_category for row in comparison.rows):
+        tables.append(category_table(comparison, "rouge_l", columns=None))
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def _markdown(table: Table) -> str:
+    headings = [_markdown_cell(column.header) for column in table.columns]
+    rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
+    body = zip(*([_markdown_cell(cell) for cell in column.cells] for column in table.columns), strict=True)
+    lines = ["| " + " | ".join(cells) + " |" for cells in (headings, rules, *body)]
+    return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{table.caption}\n"
+
+
+def _markdown_cell(cell: object) -> str:
+    text = str(cell.plain if isinstance(cell, Text) else cell)
+    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return f"**{text}**" if isinstance(cell, Text) and cell.style == "bold" else text
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Return every figure, overall and by category, one line per model, unrounded."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    overall = ["rounds", "examples", "loss", "best_loss", "best_round", "perplexity", "rouge_l"]
+    overall += ["relative_loss", "relative_rouge_l"]
+    by_category = [(figure, name) for figure in ("loss", "rouge_l") for name in comparison.categories]
+    writer.writerow(["model", *overall, *(f"{figure}[{name}]" for figure, name in by_category)])
+    for row in comparison.rows:
+        values = [getattr(row, name) for name in overall]
+        writer.writerow([row.label, *values, *(_by_category(row, f).get(name) for f, name in by_category)])
+    return stream.getvalue()

@@ -1,0 +1,252 @@
+"""A run directory, read back: what was configured, on what machine, and every figure measured.
+
+It knows the form of the files and nothing of how the figures came about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shepherd.errors import ShepherdError
+from shepherd.report.units import is_number
+
+Metric = dict[str, Any]
+
+
+class NothingEvaluatedError(ShepherdError):
+    """The run exists, but no evaluation of it is committed yet."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run, as its directory tells it.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    label : str
+        The name tables and pictures use.
+    config, environment : dict
+        The resolved config and the machine, versions and fingerprints.
+    metrics : list of dict
+        The lines of `metrics.jsonl`, in order.
+    """
+
+    path: Path
+    label: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: list[Metric]
+
+    def scope(self, name: str) -> list[Metric]:
+        """Return the metric lines of one scope: global, round or client."""
+        return [line for line in self.metrics if line["scope"] == name]
+
+    @property
+    def final(self) -> Metric:
+        """The last evaluation of the global model."""
+        return self.scope("global")[-1]
+
+    @property
+    def best(self) -> Metric:
+        """The evaluation of the lowest loss (the earliest of equals; a NaN is never best)."""
+        lines = [line for line in self.scope("global") if is_number(line["loss"])]
+        return min(lines, key=lambda line: line["loss"], default=self.final)
+
+    @property
+    def untuned(self) -> Metric | None:
+        """The evaluation before any training, where the run made one."""
+        return next((line for line in self.scope("global") if line["round"] == 0), None)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds trained."""
+        return max((line["round"] for line in self.scope("round")), default=self.final["round"])
+
+    @property
+    def planned_rounds(self) -> int:
+        """Rounds the config asks for."""
+        planned = self.config.get("rounds")
+        return planned if isinstance(planned, int) else self.rounds
+
+    @property
+    def examples(self) -> int:
+        """Examples trained on, repeats counted."""
+        return int(self._sum("round", "examples"))
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes the clients sent."""
+        return int(self._sum("round", "bytes_up"))
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes the clients received."""
+        return int(self._sum("round", "bytes_down"))
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds spent in rounds, evaluation left out."""
+        return self._seconds("round")
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds spent in rounds and evaluations."""
+        return self._seconds("round") + self._seconds("global")
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory any round took, where it was measured."""
+        peaks = [line.get("machine", {}).get("peak_memory_bytes") for line in self.scope("round")]
+        return max((peak for peak in peaks if is_number(peak)), default=None)
+
+    def curve(self, figure: str) -> tuple[list[int], list[float]]:
+        """Return (rounds, values) of one figure of the global evaluations, where it was measured."""
+        return _curve(self.scope("global"), figure)
+
+    def train_curve(self, figure: str = "train_loss") -> tuple[list[int], list[float]]:
+        """Return (rounds, values) of one figure of the rounds, the training loss unless told."""
+        return _curve(self.scope("round"), figure)
+
+    def clients(self) -> list[str]:
+        """Return the names of the clients that ever took part, in the order of their first round."""
+        return list(dict.fromkeys(str(line["client"]) for line in self.scope("client")))
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Return the greedy answers of the last evaluated round; none if the run wrote none."""
+        path = self.path / "answers.jsonl"
+        return list(_json_lines(path)) if path.exists() else []
+
+    def baselines(self) -> list[Record]:
+        """Return the evaluated baselines: untuned, each client alone, centralised, then any other."""
+        found = []
+        for folder in self._baseline_folders():
+            try:
+                found.append(read_record(folder))
+            except NothingEvaluatedError:
+                continue
+        return found
+
+    def unfinished_baselines(self) -> list[str]:
+        """Return the labels of the baselines that have yet to start or to finish their rounds."""
+        done = {record.label for record in self.baselines() if is_finished(record)}
+        return [folder.name for folder in self._baseline_folders() if folder.name not in done]
+
+    def _baseline_folders(self) -> list[Path]:
+        folder = self.path / "baselines"
+        found = folder.iterdir() if folder.is_dir() else iter(())
+        return sorted((p for p in found if p.is_dir() and not p.name.startswith(".")), key=_baseline_order)
+
+    def _sum(self, scope: str, figure: str) -> float:
+        return sum(line.get(figure, 0) for line in self.scope(scope))
+
+    def _seconds(self, scope: str) -> float:
+        return float(sum(line.get("machine", {}).get("seconds", 0.0) for line in self.scope(scope)))
+
+
+def is_finished(record: Record) -> bool:
+    """Say whether the run trained every round it was to train; the untuned base trains none."""
+    return record.label == "untuned" or record.final["round"] >= record.planned_rounds
+
+
+def read_record(path: Path, label: str | None = None) -> Record:
+    """Read a run directory.
+
+    Parameters
+    ----------
+    path : Path
+        The run directory.
+    label : str, optional
+        What to call it; the folder's name unless told.
+
+    Raises
+    ------
+    ShepherdError
+        If the folder is no run directory, a file in it is damaged, or nothing is evaluated yet.
+    """
+    path = Path(path)
+    config = _read_mapping(path, "config.yaml", yaml.safe_load, yaml.YAMLError)
+    environment = _read_mapping(path, "environment.json", json.loads, ValueError)
+    metrics = _read_metrics(path / "metrics.jsonl")
+    if not any(line["scope"] == "global" for line in metrics):
+        raise NothingEvaluatedError(
+            f"The run {path} has no committed evaluation yet: let it run, or continue it with --resume."
+        )
+    return Record(path, label or path.resolve().name, config, environment, metrics)
+
+
+def _read_mapping(
+    folder: Path, name: str, parse: Callable[[str], Any], failure: type[Exception]
+) -> dict[str, Any]:
+    path = folder / name
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ShepherdError(
+            f"{folder} is no run directory: {name} cannot be read; give a folder that `shepherd run` wrote."
+        ) from error
+    except (failure, UnicodeDecodeError) as error:
+        raise ShepherdError(f"{path} is damaged and cannot be read; restore it or repeat the run.") from error
+    if not isinstance(content, dict):
+        raise ShepherdError(f"{path} holds no mapping of keys to values; restore it or repeat the run.")
+    return content
+
+
+def _read_metrics(path: Path) -> list[Metric]:
+    if not path.exists():
+        return []
+    metrics = list(_json_lines(path))
+    for number, line in enumerate(metrics, start=1):
+        _check_metric(line, f"{path}, line {number}")
+    return metrics
+
+
+def _check_metric(line: Metric, where: str) -> None:
+    if not isinstance(line.get("scope"), str) or not isinstance(line.get("round"), int):
+        raise ShepherdError(f"{where} has no scope or round: repeat the run or delete that line.")
+    needed = {"global": "loss", "client": "client"}.get(line["scope"])
+    if needed and needed not in line:
+        raise ShepherdError(f"{where} has no {needed!r}: repeat the run or delete that line.")
+    loss = line.get("loss", 0.0)
+    if line["scope"] == "global" and not isinstance(loss, (int, float)):
+        raise ShepherdError(f"{where} has a loss that is no number: repeat the run or delete that line.")
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShepherdError(f"{path} cannot be read: {error}; restore it or repeat the run.") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _json_object(line, f"{path}, line {number}")
+
+
+def _json_object(line: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ShepherdError(
+            f"{where} is not a JSON object (a write cut short?): resume the run or delete that line."
+        )
+    return value
+
+
+def _curve(lines: list[Metric], figure: str) -> tuple[list[int], list[float]]:
+    measured = [line for line in lines if is_number(line.get(figure))]
+    return [line["round"] for line in measured], [float(line[figure]) for line in measured]
+
+
+def _baseline_order(folder: Path) -> tuple[int, str]:
+    name = folder.name
+    rank = {"untuned": 0, "centralised": 2}.get(name, 1 if name.startswith("alone-") else 3)
+    return rank, name

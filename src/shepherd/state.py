@@ -1,0 +1,130 @@
+"""RunState: everything a run must remember between rounds, as values; saved whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from shepherd.errors import ShepherdError
+from shepherd.files import write_directory
+from shepherd.model.adapter import Adapter, check_like
+
+Tree = Mapping[str, Any]
+_PATTERN = "round-*"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run after `round` committed rounds.
+
+    Attributes
+    ----------
+    round : int
+        Rounds committed.
+    adapter : Adapter
+        The global adapter.
+    participation, coreset, aggregation : Tree
+        What each strategy remembers: nested mappings of tensors and JSON values.
+    clients : mapping of str to Tree
+        Per client (by number), what it keeps; only clients that keep something.
+    metrics_bytes : int
+        Length of metrics.jsonl at the commit; what is beyond it was never committed.
+    """
+
+    round: int
+    adapter: Adapter
+    participation: Tree = field(default_factory=dict)
+    coreset: Tree = field(default_factory=dict)
+    aggregation: Tree = field(default_factory=dict)
+    clients: Mapping[str, Tree] = field(default_factory=dict)
+    metrics_bytes: int = 0
+
+    def advance(self, **changes: Any) -> RunState:
+        """Return the state of the next round."""
+        return replace(self, round=self.round + 1, **changes)
+
+
+def save_state(state: RunState, checkpoints: Path, keep: int) -> None:
+    """Commit `state` as the newest checkpoint and drop all but the last `keep`."""
+    tensors: dict[str, torch.Tensor] = {f"adapter/{name}": t for name, t in state.adapter.items()}
+    values = {
+        part: _pack(getattr(state, part), part, tensors)
+        for part in ("participation", "coreset", "aggregation", "clients")
+    }
+
+    def fill(folder: Path) -> None:
+        save_file({n: t.contiguous() for n, t in sorted(tensors.items())}, folder / "tensors.safetensors")
+        digest = hashlib.sha256((folder / "tensors.safetensors").read_bytes()).hexdigest()
+        record = {"round": state.round, "metrics_bytes": state.metrics_bytes, "sha256": digest, **values}
+        (folder / "state.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+    write_directory(checkpoints / f"round-{state.round:06d}", fill)
+    for old in sorted(checkpoints.glob(_PATTERN))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(checkpoints: Path, like: Adapter) -> RunState | None:
+    """Return the newest committed state, or None where there is none.
+
+    Raises
+    ------
+    ShepherdError
+        If the checkpoint is damaged or belongs to another adapter.
+    """
+    folders = sorted(checkpoints.glob(_PATTERN))
+    if not folders:
+        return None
+    newest = folders[-1]
+    try:
+        record = json.loads((newest / "state.json").read_text())
+        data = (newest / "tensors.safetensors").read_bytes()
+        tensors = load_file(newest / "tensors.safetensors")
+        digest = record["sha256"]
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(newest, str(error)) from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise _damaged(newest, "its tensors do not match their checksum")
+    adapter = {name.removeprefix("adapter/"): t for name, t in tensors.items() if name.startswith("adapter/")}
+    check_like(adapter, like, str(newest))
+    return RunState(
+        round=record["round"],
+        adapter=Adapter(adapter),
+        metrics_bytes=record["metrics_bytes"],
+        **{
+            part: _unpack(record[part], tensors)
+            for part in ("participation", "coreset", "aggregation", "clients")
+        },
+    )
+
+
+def _damaged(folder: Path, reason: str) -> ShepherdError:
+    return ShepherdError(
+        f"Checkpoint {folder} is damaged ({reason}); delete that folder to resume from the one before it."
+    )
+
+
+def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Return `value` as JSON, its tensors moved into `tensors` under their paths."""
+    if isinstance(value, torch.Tensor):
+        tensors[path] = value
+        return {"$tensor": path}
+    if isinstance(value, Mapping):
+        return {str(key): _pack(inner, f"{path}/{key}", tensors) for key, inner in value.items()}
+    return value
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"$tensor"}:
+            return tensors[value["$tensor"]]
+        return {key: _unpack(inner, tensors) for key, inner in value.items()}
+    return value

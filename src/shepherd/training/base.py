@@ -1,0 +1,211 @@
+"""Local training: what every way of doing it has in common.
+
+FedIT's third component (arXiv 2305.05644, section 3.3). The hyper-parameters, the order of the examples
+and the learning rate live here, so that every trainer takes the same steps on the same batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from shepherd.model.adapted import AdaptedModel
+from shepherd.model.batch import Examples
+from shepherd.randomness import generator
+from shepherd.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class LocalTask:
+    """What one client is to train on in one round.
+
+    Attributes
+    ----------
+    examples : Examples
+        The encoded store.
+    rows : ndarray of int64
+        The rows of it this client trains on.
+    seed, round, rounds, client : int
+        The address of this client's randomness, and the place in the run's learning rate schedule.
+        ``round`` counts from 0.
+    state : mapping
+        What a stateful client kept from its previous participation; empty at first.
+    """
+
+    examples: Examples
+    rows: np.ndarray
+    seed: int
+    round: int
+    rounds: int
+    client: int
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LocalOutcome:
+    """What local training did, besides changing the adapter in the model.
+
+    Attributes
+    ----------
+    examples, tokens, response_tokens, steps : int
+        Examples seen (with repetition), their tokens, their labels, optimiser steps.
+    train_loss : float
+        Nats per response token, over all of local training, as it went.
+    state : mapping
+        What a stateful client keeps.
+    """
+
+    examples: int
+    tokens: int
+    response_tokens: int
+    steps: int
+    train_loss: float
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Training(Strategy):
+    """Hyper-parameters of local training.
+
+    Attributes
+    ----------
+    lr : float
+        Peak learning rate.
+    batch_size : int
+        Examples per optimiser step.
+    epochs : float
+        Passes over the client's examples each round; a fraction takes a part of one.
+    steps : int, optional
+        Optimiser steps each round, instead of ``epochs``.
+    optimizer : str
+        ``adamw`` (decoupled weight decay), ``adam``, ``sgd``.
+    betas : tuple of float
+        Adam's decay rates.
+    momentum : float
+        SGD's momentum, in [0, 1).
+    weight_decay : float
+        Weight decay.
+    lr_schedule : str
+        ``constant``, ``linear`` or ``cosine`` decay to ``lr_floor``.
+    lr_span : str
+        What the schedule spans: every client's local training (``round``) or all rounds (``run``).
+    lr_floor : float
+        Where decay ends, as a share of ``lr``.
+    warmup : float
+        Share of the span over which the rate rises linearly from zero.
+    clip_norm : float, optional
+        Largest gradient norm of an optimiser step; none by default.
+    stateful : bool
+        Whether a client goes on where it left off in its previous participation: the same optimiser
+        moments, the next examples of its pass. Off in FedIT; on for the baselines that never average.
+    """
+
+    lr: float = Field(1.5e-4, gt=0)
+    batch_size: int = Field(32, gt=0)
+    epochs: float = Field(1.0, gt=0)
+    steps: int | None = Field(None, gt=0)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    lr_span: Literal["round", "run"] = "round"
+    lr_floor: float = Field(0.0, ge=0, le=1)
+    warmup: float = Field(0.0, ge=0, lt=1)
+    clip_norm: float | None = Field(None, gt=0)
+    stateful: bool = False
+
+    @model_validator(mode="after")
+    def _check_betas(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas must lie in [0, 1)")
+        return self
+
+    def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
+        """Train the adapter that is in `model`, in place, on `task`."""
+        raise NotImplementedError
+
+    def count(self, task: LocalTask) -> int:
+        """Return how many examples (with repetition) `task` trains on."""
+        if self.steps is not None:
+            return self.steps * self.batch_size
+        return max(1, round(self.epochs * len(task.rows)))
+
+    def batches(self, task: LocalTask) -> list[np.ndarray]:
+        """Return the rows of every optimiser batch, in order; the last may be smaller.
+
+        Passes over the client's rows follow one another without a seam; each is a permutation of its
+        own address, so that neither other clients nor an interruption can change it.
+        """
+        start = int(task.state.get("examples_seen", 0))
+        count, size = self.count(task), len(task.rows)
+        first, last = start // size, (start + count - 1) // size
+        # A stateful client's passes run on through the rounds; otherwise every round starts a new one.
+        epoch = "run" if self.stateful else task.round
+        passes = [
+            generator(task.seed, "order", epoch, task.client, number).permutation(task.rows)
+            for number in range(first, last + 1)
+        ]
+        stream = np.concatenate(passes)[start - first * size :][:count]
+        return [stream[i : i + self.batch_size] for i in range(0, count, self.batch_size)]
+
+    def rate(self, task: LocalTask, step: int, steps: int) -> float:
+        """Return the learning rate of optimiser step `step` of `steps`, both within the round."""
+        done = step / steps
+        if self.lr_span == "run":
+            done = (task.round + done) / task.rounds
+        if done < self.warmup:
+            # Half a step ahead, so that the very first step is not wasted at rate zero.
+            span = steps * (task.rounds if self.lr_span == "run" else 1)
+            return self.lr * min(1.0, (done + 1 / span) / self.warmup)
+        left = (done - self.warmup) / (1 - self.warmup)
+        shape = {"constant": 1.0, "linear": 1 - left, "cosine": (1 + math.cos(math.pi * left)) / 2}
+        return self.lr * (self.lr_floor + (1 - self.lr_floor) * shape[self.lr_schedule])
+
+    def build_optimizer(self, model: AdaptedModel, task: LocalTask) -> torch.optim.Optimizer:
+        """Return the optimiser over the adapter's tensors, with a stateful client's moments restored."""
+        parameters = list(model.parameters.values())
+        optimizer: torch.optim.Optimizer
+        if self.optimizer == "sgd":
+            optimizer = torch.optim.SGD(
+                parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+        else:
+            cls = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+            optimizer = cls(
+                parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, foreach=True
+            )
+        if task.state:
+            _restore_moments(optimizer, model, task.state["optimizer"])
+        return optimizer
+
+    def kept_state(
+        self, model: AdaptedModel, task: LocalTask, optimizer: torch.optim.Optimizer
+    ) -> dict[str, Any]:
+        """Return what a stateful client keeps for its next participation: moments and its place."""
+        if not self.stateful:
+            return {}
+        moments = {
+            name: {key: torch.as_tensor(value).detach().cpu() for key, value in optimizer.state[p].items()}
+            for name, p in model.parameters.items()
+            if optimizer.state[p]
+        }
+        seen = int(task.state.get("examples_seen", 0)) + self.count(task)
+        return {"examples_seen": seen, "optimizer": moments}
+
+
+def _restore_moments(
+    optimizer: torch.optim.Optimizer, model: AdaptedModel, moments: Mapping[str, Mapping[str, torch.Tensor]]
+) -> None:
+    for name, values in moments.items():
+        parameter = model.parameters[name]
+        optimizer.state[parameter] = {
+            # Adam keeps its step counter on the CPU, whatever the device of the moments.
+            key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
+            for key, value in values.items()
+        }
