@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from shepherd.errors import ShepherdError
 from shepherd.files import write_directory
@@ -62,8 +62,9 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> None:
     }
 
     def fill(folder: Path) -> None:
-        save_file({n: t.contiguous() for n, t in sorted(tensors.items())}, folder / "tensors.safetensors")
-        digest = hashlib.sha256((folder / "tensors.safetensors").read_bytes()).hexdigest()
+        data = save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
+        (folder / "tensors.safetensors").write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
         record = {"round": state.round, "metrics_bytes": state.metrics_bytes, "sha256": digest, **values}
         (folder / "state.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
@@ -87,12 +88,11 @@ def load_state(checkpoints: Path, like: Adapter) -> RunState | None:
     try:
         record = json.loads((newest / "state.json").read_text())
         data = (newest / "tensors.safetensors").read_bytes()
-        tensors = load_file(newest / "tensors.safetensors")
-        digest = record["sha256"]
+        if hashlib.sha256(data).hexdigest() != record["sha256"]:
+            raise ValueError("its tensors do not match their checksum")
+        tensors = load(data)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _damaged(newest, str(error)) from error
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise _damaged(newest, "its tensors do not match their checksum")
     adapter = {name.removeprefix("adapter/"): t for name, t in tensors.items() if name.startswith("adapter/")}
     check_like(adapter, like, str(newest))
     return RunState(

@@ -7,64 +7,64 @@ into a config field that also takes somebody else's class by its dotted path.
 
 from __future__ import annotations
 
-import difflib
 import importlib
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny
+
+from shepherd.settings import Settings, nearest
+
+__all__ = ["OneOf", "Strategy", "nearest", "one_of"]
 
 
-class Strategy(BaseModel):
+class Strategy(Settings):
     """Base of every algorithm in Shepherd; subclasses give ``name`` a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = ""
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the closest known word, or the list of known words."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+@dataclass(frozen=True)
+class OneOf:
+    """The strategies a config field offers; the first is the one meant when no name is given."""
 
+    kind: type[Strategy]
+    classes: tuple[type[Strategy], ...]
 
-def strategy_name(cls: type[Strategy]) -> str:
-    """Return the name by which config files ask for `cls`."""
-    return str(cls.model_fields["name"].default)
+    def find(self, name: str) -> type[Strategy]:
+        """Find a strategy by its name, or by dotted path for somebody else's class.
 
+        Raises
+        ------
+        ValueError
+            If there is no such strategy, or the path does not lead to a subclass of the room's base.
+        """
+        table = {str(cls.model_fields["name"].default): cls for cls in self.classes}
+        if name in table:
+            return table[name]
+        if "." not in name:
+            what = self.kind.__name__.lower()
+            raise ValueError(f"there is no {what} called '{name}'{nearest(name, list(table))}")
+        module, _, attribute = name.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"cannot import '{name}': {error}") from error
+        if not (isinstance(found, type) and issubclass(found, self.kind)):
+            raise ValueError(f"'{name}' is not a subclass of shepherd's {self.kind.__name__}")
+        return found
 
-def find_class(name: str, kind: type[Strategy], classes: tuple[type[Strategy], ...]) -> type[Strategy]:
-    """Find a strategy by its name, or by dotted path for somebody else's class.
-
-    Raises
-    ------
-    ValueError
-        If there is no such strategy, or the dotted path does not lead to a subclass of `kind`.
-    """
-    table = {strategy_name(cls): cls for cls in classes}
-    if name in table:
-        return table[name]
-    if "." not in name:
-        raise ValueError(f"there is no {kind.__name__.lower()} '{name}'{nearest(name, list(table))}")
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import '{name}': {error}") from error
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise ValueError(f"'{name}' is not a subclass of shepherd's {kind.__name__}")
-    return found
-
-
-def one_of(kind: type[Strategy], *classes: type[Strategy]) -> Any:
-    """Return the config field type "one of these strategies, or a dotted path to another"."""
-
-    def build(value: Any) -> Any:
+    def build(self, value: Any) -> Any:
+        """Turn a name, or a mapping with a name, into the strategy it asks for."""
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, dict):
             return value
-        fields = {"name": strategy_name(classes[0]), **value}
-        return find_class(str(fields["name"]), kind, classes).model_validate(fields)
+        first = self.classes[0].model_fields["name"].default
+        return self.find(str(value.get("name", first))).model_validate(value)
 
-    return Annotated[SerializeAsAny[kind], BeforeValidator(build)]  # type: ignore[valid-type]
+
+def one_of(kind: type[Strategy], *classes: type[Strategy]) -> Any:
+    """Return the config field type "one of these strategies, or a dotted path to another"."""
+    choice = OneOf(kind, classes)
+    return Annotated[SerializeAsAny[kind], BeforeValidator(choice.build), choice]  # type: ignore[misc, valid-type]

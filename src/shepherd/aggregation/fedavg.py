@@ -39,12 +39,16 @@ class FedAvg(Aggregation):
 
     def start(self, adapter: Adapter) -> WeightedSum:
         """Return an empty sum."""
-        return WeightedSum({name: torch.zeros_like(t, dtype=torch.float64) for name, t in adapter.items()}, 0.0)
+        return WeightedSum(
+            {name: torch.zeros_like(t, dtype=torch.float64) for name, t in adapter.items()}, 0.0
+        )
 
     def accumulate(self, accumulator: WeightedSum, update: ClientUpdate) -> WeightedSum:
         """Add one client's weighted update."""
         weight = {"examples": update.examples, "tokens": update.response_tokens, "uniform": 1}[self.weights]
-        sums = {name: total + weight * update.update[name].double() for name, total in accumulator.sums.items()}
+        sums = {
+            name: total + weight * update.update[name].double() for name, total in accumulator.sums.items()
+        }
         return WeightedSum(sums, accumulator.weight + weight)
 
     def finish(

@@ -12,16 +12,18 @@ import logging
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
 import pyarrow
 
-from shepherd.data.allocation.base import Allocated
 from shepherd.data.instructions import Instructions, read_instructions
 from shepherd.errors import ShepherdError
 from shepherd.files import write_directory
+
+if TYPE_CHECKING:  # the allocation `files` reads its clients here
+    from shepherd.data.allocation.base import Allocated
 
 CLIENT_COLUMN = "_client"
 
@@ -88,13 +90,21 @@ def _refuse_foreign(directory: Path) -> None:
 
 def _write_lines(path: Path, instructions: Instructions) -> None:
     several = any(len(answers) > 1 for answers in instructions.column("responses"))
-    names = [name for name in instructions.table.column_names if name not in (*_CANONICAL, CLIENT_COLUMN)]
-    extras = {name: f"original_{name}" if name in _AMBIGUOUS else name for name in names}
+    extras = _extra_names(instructions.table.column_names)
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         for batch in instructions.batches():
             for values in zip(*batch.values(), strict=True):
                 row = dict(zip(batch, values, strict=True))
                 stream.write(_line(row, several, extras, instructions.source))
+
+
+def _extra_names(columns: list[str]) -> dict[str, str]:
+    """Return what each extra column is called in the file."""
+    names = {name: name for name in columns if name not in (*_CANONICAL, CLIENT_COLUMN)}
+    for name in [name for name in names if name in _AMBIGUOUS]:
+        while names[name] in _AMBIGUOUS or names[name] in columns:
+            names[name] = f"original_{names[name]}"
+    return names
 
 
 def _line(row: dict[str, Any], several: bool, extras: dict[str, str], source: str) -> str:
@@ -150,7 +160,7 @@ def _training_files(directory: Path) -> dict[int, Path]:
     )
     if not found:
         raise ShepherdError(
-            f"{directory} holds no local_training_<i>.json or .jsonl; give the folder with the clients' files."
+            f"{directory} holds no local_training_<i>.json or .jsonl; give the folder with the clients' data."
         )
     number, times = Counter(i for i, _ in found).most_common(1)[0]
     if times > 1:

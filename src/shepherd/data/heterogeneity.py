@@ -82,7 +82,7 @@ class Heterogeneity:
 
     @cached_property
     def divergence(self) -> np.ndarray:
-        """Jensen-Shannon divergence of each client to the whole, in nats within [0, ln 2], shape (clients,)."""
+        """Jensen-Shannon divergence of each client to the whole: nats in [0, ln 2], shape (clients,)."""
         p, q = self.shares, self.whole_shares
         middle = (p + q) / 2
         both = _p_log_ratio(p, middle) + _p_log_ratio(np.broadcast_to(q, p.shape), middle)
@@ -150,7 +150,7 @@ class Heterogeneity:
                     counts[i, column[category]] = count
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ShepherdError(
-                f"The heterogeneity figures are damaged ({type(error).__name__}: {error}); compute them again."
+                f"The heterogeneity record is damaged ({type(error).__name__}: {error}); compute it again."
             ) from error
         return _checked(cls(names, categories, counts))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import datasets
 import numpy as np
 import pyarrow
 
-from shepherd.data.layouts import find_layout, read_example
+from shepherd.data.layouts import Example, find_layout, read_example
 from shepherd.data.reading import Row, Rows, ending, read_rows
 from shepherd.errors import ShepherdError
 from shepherd.strategy import nearest
@@ -109,27 +110,29 @@ def read_instructions(
         raise ShepherdError(f"{path} holds no rows; give a file with at least one instruction.")
     known = list(dict.fromkeys(name for _, row in found for name in row))
     layout = find_layout(known, columns, path)
-    examples = [read_example(row, layout, place) for place, row in found]
-    text = pyarrow.string()
-    arrays = {
-        "instruction": pyarrow.array([example.instruction for example in examples], text),
-        "context": pyarrow.array([example.context for example in examples], text),
-        "responses": pyarrow.array([example.responses for example in examples], pyarrow.list_(text)),
-        "category": pyarrow.array([example.category for example in examples], text),
-    }
+    arrays = _parts([read_example(row, layout, place) for place, row in found])
     taken = {layout.instruction, layout.context, layout.response}
-    for name in [name for name in known if name not in taken and name != layout.category]:
-        arrays[_free_name(name, known)] = _other_column([row.get(name) for _, row in found], name, path)
-    if layout.category not in (None, "category") and layout.category not in arrays:
-        arrays[_free_name(str(layout.category), known)] = arrays["category"]
+    for name in known:
+        if name not in taken and not name == layout.category == "category":
+            arrays[_free_name(name, known)] = _other_column([row.get(name) for _, row in found], name, path)
     return Instructions(datasets.Dataset(datasets.table.InMemoryTable.from_pydict(arrays)), path)
 
 
+def _parts(examples: list[Example]) -> dict[str, pyarrow.Array]:
+    text = pyarrow.string()
+    kinds = {"instruction": text, "context": text, "responses": pyarrow.list_(text), "category": text}
+    return {
+        part: pyarrow.array([getattr(example, part) for example in examples], kind)
+        for part, kind in kinds.items()
+    }
+
+
 def _free_name(name: str, known: list[str]) -> str:
-    """Keep a column's name unless one of our own four has it."""
-    while name in _PARTS:
-        name = f"original_{name}"
-    return name
+    """Keep a column's name, unless one of our own four has it."""
+    if name not in _PARTS:
+        return name
+    name = f"original_{name}"
+    return f"original_{name}" if name in known else name
 
 
 def _other_column(values: list[Any], name: str, source: str) -> pyarrow.Array:
@@ -148,7 +151,7 @@ def _as_text(value: Any) -> str | None:
 def _rows(path: str, rows: int | None) -> Rows:
     if path == "meadow":
         return _meadow_rows(rows)
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))  # Path.expanduser raises for unknown users
     if file.is_file():
         return read_rows(file)
     if file.is_dir():

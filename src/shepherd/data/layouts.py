@@ -153,11 +153,8 @@ def _responses(value: Any, column: str, place: str) -> list[str]:
 
 def _optional(row: Row, column: str | None, place: str) -> str:
     value = row.get(column) if column else None
-    return value if value == "" else _text(value, column or "", place) if _filled(value) else ""
-
-
-def _filled(value: Any) -> bool:
-    return value is not None and not (isinstance(value, str) and not value.strip())
+    blank = value is None or (isinstance(value, str) and not value.strip())
+    return "" if blank else _text(value, str(column), place)
 
 
 def _category(row: Row, column: str | None, place: str) -> str:

@@ -201,8 +201,8 @@ def _data_member(document: _JsonText) -> Rows:
             document.value()
     if not found:
         raise ShepherdError(
-            f'{document.path} is one object without a "data" list; write [{{...}}, ...] or {{"data": [...]}}, '
-            "or name the file .jsonl if every line is an object."
+            f'{document.path} is one object without a "data" list; write [{{...}}, ...] or '
+            '{"data": [...]}, or name the file .jsonl if every line is an object.'
         )
 
 

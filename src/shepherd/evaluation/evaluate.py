@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shepherd.data.encoding import EncodedExamples
 from shepherd.data.instructions import Instructions
@@ -17,11 +17,12 @@ from shepherd.evaluation.loss import held_out_losses
 from shepherd.evaluation.rouge import rouge_l
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
+from shepherd.settings import Settings
 
 Metric = Literal["loss", "rouge_l"]
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(Settings):
     """When and how the global adapter is evaluated on the hold-out.
 
     Attributes
@@ -41,8 +42,6 @@ class EvaluationConfig(BaseModel):
     batch_tokens : int
         Padded tokens per batch of the loss.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     every: int = Field(1, gt=0)
     metrics: list[Metric] = ["loss"]

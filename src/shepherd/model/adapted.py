@@ -125,4 +125,6 @@ def _attach(base: Base, config: peft.PeftConfig) -> peft.PeftModel:
         return peft.get_peft_model(base.model, config, adapter_name=_PEFT_NAME)
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ShepherdError(f"The adapter does not fit '{base.name}': {reason} Change adapter.targets.") from error
+        raise ShepherdError(
+            f"The adapter does not fit '{base.name}': {reason} Change adapter.targets."
+        ) from error

@@ -54,9 +54,7 @@ class Adapter(Mapping[str, torch.Tensor]):
         """Apply `function` to every tensor."""
         return Adapter({name: function(tensor) for name, tensor in self.items()})
 
-    def zip(
-        self, other: Adapter, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    ) -> Adapter:
+    def zip(self, other: Adapter, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Adapter:
         """Apply `function` to every pair of tensors of the same name."""
         return Adapter({name: function(tensor, other[name]) for name, tensor in self.items()})
 
@@ -79,6 +77,11 @@ class Adapter(Mapping[str, torch.Tensor]):
     def parameters(self) -> int:
         """Number of scalar parameters."""
         return sum(tensor.numel() for tensor in self.values())
+
+    @property
+    def wire_bytes(self) -> int:
+        """Length of the wire form, in bytes."""
+        return len(self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """Return the wire form: one safetensors buffer, the same bytes for the same values."""

@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from pydantic import BaseModel, ConfigDict
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from shepherd.errors import ShepherdError
+from shepherd.settings import Settings
 
 EMBEDDED = "lamb"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
-class BaseModelConfig(BaseModel):
+class BaseModelConfig(Settings):
     """Which base model, and how it is held.
 
     Attributes
@@ -36,8 +36,6 @@ class BaseModelConfig(BaseModel):
         Whether code that comes with a hub model may run here. Off by default.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     base: str = EMBEDDED
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
@@ -53,6 +51,7 @@ class Base:
     tokenizer: Any
     device: torch.device
     name: str
+    fingerprint: str
 
 
 def load_tokenizer(config: BaseModelConfig) -> Any:
@@ -97,7 +96,7 @@ def load_base(config: BaseModelConfig) -> Base:
         model.to(device)
     model.requires_grad_(False).eval()
     model.config.use_cache = False
-    return Base(model, tokenizer, device, config.base)
+    return Base(model, tokenizer, device, config.base, fingerprint(model))
 
 
 def choose_device(name: str) -> torch.device:
@@ -144,7 +143,9 @@ def _source(name: str) -> str:
     path = Path(name).expanduser()
     if not path.exists():
         if name.startswith((".", "/", "~")):
-            raise ShepherdError(f"model.base: there is no directory {name}; give a hub name or a model directory.")
+            raise ShepherdError(
+                f"model.base: there is no directory {name}; give a hub name or a model directory."
+            )
         return name
     if not (path / "config.json").is_file():
         raise ShepherdError(f"model.base: {name} holds no config.json; give a Hugging Face model directory.")

@@ -11,9 +11,7 @@ from shepherd.strategy import Strategy
 class Participation(Strategy):
     """Client participation scheduling (arXiv 2305.05644, section 3.2)."""
 
-    def select(
-        self, round: int, sizes: Sequence[int], state: Mapping[str, Any], seed: int
-    ) -> list[int]:
+    def select(self, round: int, sizes: Sequence[int], state: Mapping[str, Any], seed: int) -> list[int]:
         """Choose the round's cohort.
 
         Parameters
@@ -34,8 +32,6 @@ class Participation(Strategy):
         """
         raise NotImplementedError
 
-    def observe(
-        self, reports: Sequence[Mapping[str, Any]], state: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
+    def observe(self, reports: Sequence[Mapping[str, Any]], state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the state after hearing the cohort's reports (their lines in metrics.jsonl)."""
         return state

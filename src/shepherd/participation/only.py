@@ -23,9 +23,7 @@ class Only(Participation):
     name: str = "only"
     clients: list[int] = Field(min_length=1)
 
-    def select(
-        self, round: int, sizes: Sequence[int], state: Mapping[str, Any], seed: int
-    ) -> list[int]:
+    def select(self, round: int, sizes: Sequence[int], state: Mapping[str, Any], seed: int) -> list[int]:
         """Return the clients that are named, in ascending order."""
         for client in self.clients:
             if not 0 <= client < len(sizes):

@@ -45,9 +45,7 @@ class Random(Participation):
             )
         return self.count
 
-    def select(
-        self, round: int, sizes: Sequence[int], state: Mapping[str, Any], seed: int
-    ) -> list[int]:
+    def select(self, round: int, sizes: Sequence[int], state: Mapping[str, Any], seed: int) -> list[int]:
         """Draw the cohort of `round`, in ascending order of client number."""
         draw = generator(seed, "participation", round)
         chosen = draw.choice(len(sizes), size=self.cohort_size(len(sizes)), replace=False)

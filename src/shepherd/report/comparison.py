@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shepherd.errors import ShepherdError
-from shepherd.report.record import Metric, Record
+from shepherd.report.record import Record
+from shepherd.report.run_files import Metric
 from shepherd.report.units import is_number
 
 
@@ -89,7 +90,8 @@ def compare(records: Sequence[Record]) -> Comparison:
     for other in records[1:]:
         _check_same_holdout(records[0], other)
     labels = _unique_labels(records)
-    return Comparison([_row(record, label, records[0].final) for record, label in zip(records, labels, strict=True)])
+    reference = records[0].final
+    return Comparison([_row(record, label, reference) for record, label in zip(records, labels, strict=True)])
 
 
 def _check_same_holdout(reference: Record, other: Record) -> None:

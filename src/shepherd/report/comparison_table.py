@@ -6,15 +6,18 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from shepherd.report.comparison import Comparison, Row
+from shepherd.report.grid import plain_words
 from shepherd.report.units import fixed, is_number, whole
 
 _TERMINAL_COLUMNS = 8
+_Cells = list[tuple[str, bool]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
     return columns
 
 
-def _cells(column: _Column, rows: Sequence[Row]) -> list[tuple[str, bool]]:
+def _cells(column: _Column, rows: Sequence[Row]) -> _Cells:
     """Return each row's text and whether it is the best of at least two."""
     values = [column.value(row) for row in rows]
     known = [value for value in values if value is not None and is_number(value)]
@@ -51,15 +54,16 @@ def _cells(column: _Column, rows: Sequence[Row]) -> list[tuple[str, bool]]:
 
 
 def _table(title: str, caption: str) -> Table:
-    return Table(title=title, caption=caption, box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left")
+    looks: dict[str, Any] = {"box": box.SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
+    return Table(title=Text(title), caption=Text(caption), **looks)
 
 
-def _fill(table: Table, first: str, labels: Sequence[str], columns: dict[str, list[tuple[str, bool]]]) -> Table:
+def _fill(table: Table, first: str, labels: Sequence[str], columns: list[tuple[str, _Cells]]) -> Table:
     table.add_column(first, overflow="fold")
-    for heading in columns:
+    for heading, _ in columns:
         table.add_column(Text(heading), justify="right", overflow="fold")
     for position, label in enumerate(labels):
-        marks = (cells[position] for cells in columns.values())
+        marks = (cells[position] for _, cells in columns)
         table.add_row(Text(label), *(Text(text, style="bold" if best else "") for text, best in marks))
     return table
 
@@ -68,7 +72,7 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return the overall comparison for a terminal of 100 columns; the best of each column is bold."""
     reference = comparison.reference.label
     caption = f"Loss in nats per response token. A ratio above 1: {reference} is better than that model."
-    cells = {column.heading: _cells(column, comparison.rows) for column in _columns(comparison)}
+    cells = [(column.heading, _cells(column, comparison.rows)) for column in _columns(comparison)]
     table = _table("The models on the held-out questions", caption)
     return _fill(table, "Model", [row.label for row in comparison.rows], cells)
 
@@ -89,14 +93,14 @@ def category_table(
     """
     shown, hidden = comparison.rows[:columns], comparison.rows[columns:] if columns else []
     lines = [_category_cells(shown, figure, name) for name in comparison.categories]
-    cells = {row.label: [line[position] for line in lines] for position, row in enumerate(shown)}
+    cells = [(row.label, [line[position] for line in lines]) for position, row in enumerate(shown)]
     unit = "Loss in nats per response token" if figure == "loss" else "ROUGE-L, 0 to 1"
     caption = f"{unit}." + (f" {len(hidden)} more models are in the CSV." if hidden else "")
     table = _table(f"{'Loss' if figure == 'loss' else 'ROUGE-L'} by category", caption)
     return _fill(table, "Category", comparison.categories, cells)
 
 
-def _category_cells(rows: Sequence[Row], figure: str, category: str) -> list[tuple[str, bool]]:
+def _category_cells(rows: Sequence[Row], figure: str, category: str) -> _Cells:
     best = min if figure == "loss" else max
     return _cells(_Column(category, lambda row: _by_category(row, figure).get(category), best=best), rows)
 
@@ -124,7 +128,7 @@ def _markdown(table: Table) -> str:
 
 
 def _markdown_cell(cell: object) -> str:
-    text = str(cell.plain if isinstance(cell, Text) else cell)
+    text = plain_words(cell)
     text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return f"**{text}**" if isinstance(cell, Text) and cell.style == "bold" else text
 

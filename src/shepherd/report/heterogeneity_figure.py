@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from shepherd.data.heterogeneity import Heterogeneity
 
@@ -16,11 +19,13 @@ _COLOURS = (
     "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#44AA99", "#AA4499", "#999933", "#882255",
 )  # fmt: skip
 _GREY = "#BBBBBB"
+_PALE: dict[str, Any] = {"alpha": 0.45, "hatch": "////", "edgecolor": "white"}
 
 
 def _label(text: str, width: int = 24) -> str:
     """Return a name that fits, with matplotlib's own syntax ($ and a leading _) made harmless."""
-    short = text if len(text) <= width else text[: width - 1] + "…"
+    half = width // 2
+    short = text if len(text) <= width else f"{text[:half]}…{text[half + 1 - width :]}"
     short = short.replace("$", r"\$")
     return f" {short}" if short.startswith("_") else short
 
@@ -55,6 +60,8 @@ def _draw_clients(axes: Axes, names: list[str], counts: np.ndarray, colours: lis
         left += counts[:, k]
     axes.set_yticks(places, [_label(name, 16) for name in names])
     axes.invert_yaxis()
+    axes.set_xlim(0, 1.03 * left.max())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("examples")
     axes.set_ylabel("client")
 
@@ -63,14 +70,20 @@ def _draw_one_and_all(axes: Axes, one: np.ndarray, every: np.ndarray, colours: l
     """Draw the category shares of one client (solid) beside those of all clients (pale, hatched)."""
     places = np.arange(len(colours))
     axes.barh(places - 0.2, 100 * one, height=0.38, color=colours)
-    axes.barh(places + 0.2, 100 * every, height=0.38, color=colours, alpha=0.45, hatch="////", edgecolor="white")
+    axes.barh(places + 0.2, 100 * every, height=0.38, color=colours, **_PALE)
     axes.invert_yaxis()
     axes.set_yticks([])
     axes.set_xlabel("share of examples (%)")
     axes.set_title(f"Client {_label(name, 16)} against all", loc="left")
-    keys = [Patch(facecolor="#555555", label=f"client {_label(name, 16)}")]
-    keys += [Patch(facecolor="#555555", alpha=0.45, hatch="////", edgecolor="white", label="all clients")]
-    axes.legend(handles=keys, loc="lower right", frameon=False)
+
+
+def _add_legends(figure: Figure, labels: list[str], colours: list[str], name: str) -> None:
+    """Put the legends beside the panels, where no bar can be hidden."""
+    categories = [Patch(facecolor=c, label=text) for c, text in zip(colours, labels, strict=True)]
+    figure.legend(handles=categories, loc="outside right upper", frameon=False, title="category")
+    one = Patch(facecolor="#555555", label=f"client {_label(name, 16)}")
+    every = Patch(facecolor="#555555", label="all clients", **_PALE)
+    figure.legend(handles=[one, every], loc="outside right lower", frameon=False)
 
 
 def _plain(figure: Figure) -> None:
@@ -107,11 +120,11 @@ def heterogeneity_figure(h: Heterogeneity, clients: int = 10) -> Figure:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     _draw_clients(left, h.names[:shown], counts[:shown], colours)
-    left.set_title(f"{shown:,} of {len(h.names):,} clients" if shown < len(h.names) else "All clients", loc="left")
+    title = f"The first {shown:,} of {len(h.names):,} clients" if shown < len(h.names) else "All clients"
+    left.set_title(title, loc="left")
     one = _typical(h, shown)
     every = counts.sum(axis=0)
     _draw_one_and_all(right, counts[one] / counts[one].sum(), every / every.sum(), colours, h.names[one])
-    handles = [Patch(facecolor=c, label=text) for c, text in zip(colours, labels, strict=True)]
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, title="category")
+    _add_legends(figure, labels, colours, h.names[one])
     _plain(figure)
     return figure

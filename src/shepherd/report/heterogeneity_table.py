@@ -48,7 +48,7 @@ def heterogeneity_table(h: Heterogeneity, rows: int = 20) -> Table:
     table.add_column("categories", footer=f"{h.summary['categories']:,}", justify="right")
     table.add_column("entropy", footer=f"{h.summary['entropy_whole_nats']:.2f}", justify="right")
     table.add_column("divergence", justify="right")
-    table.add_column("largest categories")
+    table.add_column("largest categories", overflow="fold")
     for i in range(shown):
         numbers = (f"{h.examples[i]:,}", f"{h.classes[i]:,}", f"{h.entropy[i]:.2f}", f"{h.divergence[i]:.3f}")
         table.add_row(Text(h.names[i]), *numbers, Text(_largest_categories(h, i)))

@@ -1,7 +1,6 @@
-"""The colours of every picture, in one place: told apart by colour-blind readers, on white and on black.
+"""The colours of a run's curves and bars, in one place: told apart by colour-blind readers, and in print.
 
-The hues are those of Okabe and Ito. Ink, grid and paper are placeholders the page may repaint: the report
-turns them into the reader's own text colour, so a picture follows a dark theme.
+The hues are those of Okabe and Ito, with two more of the same weight. Pictures are drawn for white paper.
 """
 
 from __future__ import annotations

@@ -1,22 +1,17 @@
 """A run directory, read back: what was configured, on what machine, and every figure measured.
 
-It knows the form of the files and nothing of how the figures came about.
+It knows what the files hold, not how they are parsed (run_files.py) or how the figures came about.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from shepherd.errors import ShepherdError
+from shepherd.report.run_files import Metric, read_config, read_environment, read_json_lines, read_metrics
 from shepherd.report.units import is_number
-
-Metric = dict[str, Any]
 
 
 class NothingEvaluatedError(ShepherdError):
@@ -64,6 +59,11 @@ class Record:
     def untuned(self) -> Metric | None:
         """The evaluation before any training, where the run made one."""
         return next((line for line in self.scope("global") if line["round"] == 0), None)
+
+    def as_untuned(self) -> Record | None:
+        """Return the untuned base as a run of its own, told by this run's evaluation before any training."""
+        place = self.path / "baselines" / "untuned"
+        return replace(self, path=place, label="untuned", metrics=[self.untuned]) if self.untuned else None
 
     @property
     def rounds(self) -> int:
@@ -121,8 +121,7 @@ class Record:
 
     def answers(self) -> list[dict[str, Any]]:
         """Return the greedy answers of the last evaluated round; none if the run wrote none."""
-        path = self.path / "answers.jsonl"
-        return list(_json_lines(path)) if path.exists() else []
+        return read_json_lines(self.path / "answers.jsonl")
 
     def baselines(self) -> list[Record]:
         """Return the evaluated baselines: untuned, each client alone, centralised, then any other."""
@@ -172,73 +171,12 @@ def read_record(path: Path, label: str | None = None) -> Record:
         If the folder is no run directory, a file in it is damaged, or nothing is evaluated yet.
     """
     path = Path(path)
-    config = _read_mapping(path, "config.yaml", yaml.safe_load, yaml.YAMLError)
-    environment = _read_mapping(path, "environment.json", json.loads, ValueError)
-    metrics = _read_metrics(path / "metrics.jsonl")
+    config, environment, metrics = read_config(path), read_environment(path), read_metrics(path)
     if not any(line["scope"] == "global" for line in metrics):
         raise NothingEvaluatedError(
             f"The run {path} has no committed evaluation yet: let it run, or continue it with --resume."
         )
     return Record(path, label or path.resolve().name, config, environment, metrics)
-
-
-def _read_mapping(
-    folder: Path, name: str, parse: Callable[[str], Any], failure: type[Exception]
-) -> dict[str, Any]:
-    path = folder / name
-    try:
-        content = parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ShepherdError(
-            f"{folder} is no run directory: {name} cannot be read; give a folder that `shepherd run` wrote."
-        ) from error
-    except (failure, UnicodeDecodeError) as error:
-        raise ShepherdError(f"{path} is damaged and cannot be read; restore it or repeat the run.") from error
-    if not isinstance(content, dict):
-        raise ShepherdError(f"{path} holds no mapping of keys to values; restore it or repeat the run.")
-    return content
-
-
-def _read_metrics(path: Path) -> list[Metric]:
-    if not path.exists():
-        return []
-    metrics = list(_json_lines(path))
-    for number, line in enumerate(metrics, start=1):
-        _check_metric(line, f"{path}, line {number}")
-    return metrics
-
-
-def _check_metric(line: Metric, where: str) -> None:
-    if not isinstance(line.get("scope"), str) or not isinstance(line.get("round"), int):
-        raise ShepherdError(f"{where} has no scope or round: repeat the run or delete that line.")
-    needed = {"global": "loss", "client": "client"}.get(line["scope"])
-    if needed and needed not in line:
-        raise ShepherdError(f"{where} has no {needed!r}: repeat the run or delete that line.")
-    loss = line.get("loss", 0.0)
-    if line["scope"] == "global" and not isinstance(loss, (int, float)):
-        raise ShepherdError(f"{where} has a loss that is no number: repeat the run or delete that line.")
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ShepherdError(f"{path} cannot be read: {error}; restore it or repeat the run.") from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _json_object(line, f"{path}, line {number}")
-
-
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ShepherdError(
-            f"{where} is not a JSON object (a write cut short?): resume the run or delete that line."
-        )
-    return value
 
 
 def _curve(lines: list[Metric], figure: str) -> tuple[list[int], list[float]]:

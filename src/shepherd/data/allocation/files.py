@@ -35,7 +35,7 @@ class ClientFiles(Allocation):
         ShepherdError
             If the folder holds no clients, or one of its files cannot be used.
         """
-        return read_client_files(Path(self.path))
+        return read_client_files(Path(self.path).expanduser())
 
     def allocate(self, instructions: Instructions, seed: int) -> Allocated:
         """Group what `read` returned by client; `seed` is not used. See `Allocation.allocate`."""

@@ -1,0 +1,5 @@
+"""`python -m shepherd` is the command `shepherd`."""
+
+from shepherd.cli import main
+
+main()

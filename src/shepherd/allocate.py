@@ -1,0 +1,49 @@
+"""`shepherd allocate`: who holds what, as files, as a table and as a picture. No model is needed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from shepherd.config import RunConfig
+from shepherd.data.client_files import write_client_files
+from shepherd.data.heterogeneity import Heterogeneity
+from shepherd.files import write_atomically, write_json
+from shepherd.preparation import deal
+from shepherd.report.heterogeneity_figure import heterogeneity_figure
+
+
+def allocate(config: RunConfig) -> tuple[Heterogeneity, Path]:
+    """Write the allocation of `config` into its run directory.
+
+    Returns
+    -------
+    Heterogeneity
+        How the clients differ.
+    Path
+        The run directory, with ``clients/`` (one JSONL file each, and the hold-out), ``allocation.json``,
+        ``heterogeneity.csv`` and ``heterogeneity.png``.
+    """
+    dealt, folder = deal(config), config.run.directory
+    found = dealt.heterogeneity()
+    write_client_files(folder / "clients", dealt.train, dealt.test, dealt.allocated)
+    write_json(folder / "allocation.json", found.to_dict())
+    write_atomically(folder / "heterogeneity.csv", _as_csv(found))
+    picture = io.BytesIO()
+    heterogeneity_figure(found).savefig(picture, format="png", dpi=150, bbox_inches="tight")
+    write_atomically(folder / "heterogeneity.png", picture.getvalue())
+    return found, folder
+
+
+def _as_csv(found: Heterogeneity) -> str:
+    clients = found.to_dict()["clients"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    figures = [key for key in clients[0] if key != "counts"]
+    categories = list(found.to_dict()["whole"])
+    writer.writerow([*figures, *categories])
+    for client in clients:
+        counts = [client["counts"].get(category, 0) for category in categories]
+        writer.writerow([*(client[key] for key in figures), *counts])
+    return text.getvalue()

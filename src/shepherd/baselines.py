@@ -1,0 +1,140 @@
+"""FedIT's baselines as runs of their own: the untuned base, one client alone, everything in one place.
+
+Each is the federated config with a few values changed, on the same hold-out, and each trains on as many
+examples as the federation did. What never averages keeps its optimiser from round to round, so that it
+is as strong as plain training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from shepherd.aggregation import FedAvg
+from shepherd.config import RunConfig
+from shepherd.coreset import Full
+from shepherd.data.allocation import Iid
+from shepherd.errors import ShepherdError
+from shepherd.federation import Observer
+from shepherd.participation import Only
+from shepherd.preparation import deal
+from shepherd.randomness import generator
+from shepherd.report.html import write_report
+from shepherd.report.record import Record
+from shepherd.run import Run, execute, load_run
+from shepherd.run_directory import RunDirectory
+from shepherd.settings import nearest
+
+CENTRALISED = "centralised"
+UNTUNED = "untuned"
+
+
+def baseline_configs(
+    config: RunConfig, federated: Record, clients: Sequence[int], names: Sequence[str], sizes: Sequence[int]
+) -> Iterator[tuple[str, RunConfig]]:
+    """Yield (label, config) of the untuned base, of each client alone, and of centralised tuning.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The federated config.
+    federated : Record
+        Its finished run: the baselines' budget is the examples it trained on.
+    clients : sequence of int
+        Who trains alone, by number.
+    names, sizes : sequence, [clients]
+        The population.
+    """
+    yield UNTUNED, _derived(config, UNTUNED, rounds=0)
+    budget = federated.examples / max(1, config.rounds)
+    for client in clients:
+        label = f"alone-{_folder_name(names[client])}"
+        yield label, _pooled(config, label, client, budget / sizes[client])
+    allocation = Iid(clients=1)
+    pooled = _pooled(config, CENTRALISED, 0, budget / sum(sizes))
+    yield CENTRALISED, pooled.model_copy(update={"allocation": allocation})
+
+
+def draw_clients(count: int, clients: int, seed: int) -> list[int]:
+    """Draw who trains alone, where nobody is named."""
+    draw = generator(seed, "alone").choice(clients, size=min(count, clients), replace=False)
+    return sorted(int(client) for client in draw)
+
+
+def _pooled(config: RunConfig, label: str, client: int, epochs: float) -> RunConfig:
+    """Return the config in which one client trains in every round and nothing is averaged."""
+    training = config.training.model_copy(update={"epochs": epochs, "steps": None, "stateful": True})
+    return _derived(
+        config,
+        label,
+        participation=Only(clients=[client]),
+        coreset=Full(),
+        training=training,
+        transforms=[],
+        aggregation=FedAvg(),
+    )
+
+
+def _derived(config: RunConfig, label: str, **changes: Any) -> RunConfig:
+    place = config.run.model_copy(
+        update={
+            "root": str(Path(config.run.directory) / "baselines"),
+            "name": label,
+            "store": str(config.run.encoded),
+        }
+    )
+    return config.model_copy(update={"run": place, **changes})
+
+
+def _folder_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def run_baselines(
+    config: RunConfig,
+    names: Sequence[str] | None,
+    alone: int,
+    progress: Callable[[str], AbstractContextManager[Observer]],
+) -> None:
+    """Complete the federated run, then every baseline of it; what is finished is left as it is.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The federated config.
+    names : sequence of str, optional
+        Who trains alone; `alone` clients are drawn where nobody is named.
+    alone : int
+        How many to draw.
+    progress : callable
+        Gives, for a label, the observer to show the run with.
+    """
+    federated = _completed(config, config.run.name, progress).record
+    dealt = deal(config)
+    sizes = [len(rows) for rows in dealt.allocated.rows]
+    chosen = (
+        draw_clients(alone, len(sizes), config.seed)
+        if names is None
+        else [_number(name, dealt.allocated.names) for name in names]
+    )
+    for label, derived in baseline_configs(config, federated, chosen, dealt.allocated.names, sizes):
+        _completed(derived, label, progress)
+    write_report(config.run.directory)
+
+
+def _completed(
+    config: RunConfig, label: str, progress: Callable[[str], AbstractContextManager[Observer]]
+) -> Run:
+    if (config.run.directory / "adapter").is_dir():
+        RunDirectory(config.run.directory).open(config, resume=True)
+        return load_run(config.run.directory)
+    with progress(label) as observer:
+        return execute(config, resume=True, observers=[observer])
+
+
+def _number(name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        raise ShepherdError(f"There is no client '{name}'{nearest(name, list(names))}.")
+    return names.index(name)

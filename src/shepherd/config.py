@@ -1,0 +1,248 @@
+"""`RunConfig`: everything that determines a run, read from a preset or a YAML file plus overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from shepherd.aggregation import AggregationChoice, FedAvg
+from shepherd.coreset import CoresetChoice, Full
+from shepherd.data.allocation import AllocationChoice, Dirichlet
+from shepherd.data.holdout import HoldoutChoice, PerCategory
+from shepherd.errors import ShepherdError
+from shepherd.evaluation.evaluate import EvaluationConfig
+from shepherd.model.base import BaseModelConfig
+from shepherd.model.kinds import AdapterChoice, Lora
+from shepherd.participation import ParticipationChoice, Random
+from shepherd.settings import Settings, nearest
+from shepherd.strategy import OneOf
+from shepherd.training import Engine, TrainingChoice
+from shepherd.transforms import TransformChoice
+
+PRESETS = resources.files("shepherd") / "assets" / "presets"
+
+
+class DataConfig(Settings):
+    """Which instructions, and how they become tokens.
+
+    Attributes
+    ----------
+    path : str
+        A .json, .jsonl, .csv or .parquet file, a Hugging Face hub name, or ``meadow``.
+    columns : mapping of str to str
+        Which of the file's columns is the ``instruction``, ``response``, ``context``, ``category``; the
+        usual layouts are recognised without it.
+    rows : int, optional
+        Use only the first so many rows.
+    prompt : str or mapping
+        ``alpaca``, ``plain``, ``chat`` (the tokenizer's own), a template file, or a template.
+    loss_on : str
+        Whether the loss counts the ``response`` only, or ``all`` tokens.
+    max_tokens : int
+        Longest example, prompt and response together; longer ones are cut and counted.
+    holdout : Holdout
+        What is kept away from every client, to evaluate on.
+    """
+
+    path: str = "meadow"
+    columns: dict[str, str] = {}
+    rows: int | None = Field(None, gt=0)
+    prompt: str | dict[str, str] = "alpaca"
+    loss_on: Literal["response", "all"] = "response"
+    max_tokens: int = Field(512, ge=16)
+    holdout: HoldoutChoice = PerCategory()
+
+
+class PlaceConfig(Settings):
+    """Where a run is kept, and who is told about it. Nothing here changes a result.
+
+    Attributes
+    ----------
+    root : str
+        The folder of all runs.
+    name : str
+        The run's folder in it.
+    keep_checkpoints : int
+        How many of the last committed rounds are kept.
+    trackers : list of str
+        ``tensorboard``, ``wandb``, ``mlflow``: told every figure, through Accelerate.
+    threads : int, optional
+        CPU threads; torch's own choice unless told.
+    store : str, optional
+        The folder of encoded instructions; ``.encoded`` in the root unless told.
+    """
+
+    root: str = "runs"
+    name: str = Field("run", pattern=r"^[\w.-]+$")
+    keep_checkpoints: int = Field(2, gt=0)
+    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+    threads: int | None = Field(None, gt=0)
+    store: str | None = None
+
+    @property
+    def encoded(self) -> Path:
+        """The folder of encoded instructions, shared by the runs of a root."""
+        return Path(self.store or Path(self.root) / ".encoded")
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return Path(self.root) / self.name
+
+
+class RunConfig(Settings):
+    """A whole run. Every field has a default; a preset or a YAML file sets what it cares about.
+
+    Attributes
+    ----------
+    seed : int
+        Everything random in the run is keyed by it.
+    rounds : int
+        Communication rounds; 0 evaluates the untuned base.
+    """
+
+    seed: int = Field(0, ge=0)
+    rounds: int = Field(20, ge=0)
+    model: BaseModelConfig = BaseModelConfig()
+    adapter: AdapterChoice = Lora()
+    data: DataConfig = DataConfig()
+    allocation: AllocationChoice = Dirichlet()
+    participation: ParticipationChoice = Random()
+    coreset: CoresetChoice = Full()
+    training: TrainingChoice = Engine()
+    transforms: list[TransformChoice] = []
+    aggregation: AggregationChoice = FedAvg()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    run: PlaceConfig = PlaceConfig()
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the full config as plain values: `parse_config` of it gives this config again."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Return the full config as YAML."""
+        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets shipped with Shepherd."""
+    return sorted(
+        file.name.removesuffix(".yaml") for file in PRESETS.iterdir() if file.name.endswith(".yaml")
+    )
+
+
+def preset_text(name: str) -> str:
+    """Return a preset's YAML, comments included."""
+    if name not in preset_names():
+        raise ShepherdError(f"There is no preset '{name}'{nearest(name, preset_names())}.")
+    return (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a config.
+
+    Parameters
+    ----------
+    source : str
+        A preset's name or the path of a YAML file.
+    overrides : iterable of str
+        ``key=value`` with dotted keys and YAML values, e.g. ``training.lr=1e-3``.
+
+    Raises
+    ------
+    ShepherdError
+        For a file or preset that is not there, YAML that is none, or a key or value that is wrong.
+    """
+    values = _read(source)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ShepherdError(f"'{override}' is no override; write key=value, e.g. training.lr=1e-3.")
+        _assign(values, key.strip(), _scalar(text), override)
+    return parse_config(values, source)
+
+
+def parse_config(values: Mapping[str, Any], source: str = "the config") -> RunConfig:
+    """Validate plain values as a `RunConfig`; the first mistake is named with the nearest valid key."""
+    try:
+        return RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise ShepherdError(f"{source}: {_explain(error)}") from error
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ShepherdError(f"Cannot read the config {source}: {error}.") from error
+    elif source in preset_names():
+        text = preset_text(source)
+    else:
+        raise ShepherdError(f"There is no preset or YAML file '{source}'{nearest(source, preset_names())}.")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ShepherdError(f"{source} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict):
+        raise ShepherdError(f"{source} must hold keys and values, e.g. 'rounds: 20'.")
+    return values
+
+
+def _scalar(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ShepherdError(f"'{text}' is not a YAML value; quote it.") from error
+    # YAML 1.1 reads 1e-3 as a word; a person means the number.
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _assign(values: dict[str, Any], key: str, value: Any, override: str) -> None:
+    *parents, last = key.split(".")
+    place = values
+    for parent in parents:
+        inner = place.get(parent, {})
+        # `aggregation: fedavg` is short for `aggregation: {name: fedavg}`.
+        inner = {"name": inner} if isinstance(inner, str) else inner
+        if not isinstance(inner, dict):
+            raise ShepherdError(f"'{override}': {parent} has no keys below it.")
+        place[parent] = place = dict(inner)
+    if last == "name" and len(parents) == 1 and place.get("name", value) != value:
+        _keep_shared(place, parents[0], str(value))
+    place[last] = value
+
+
+def _keep_shared(place: dict[str, Any], section: str, name: str) -> None:
+    """Another algorithm keeps those of the preset's fields that it has too."""
+    field = RunConfig.model_fields.get(section)
+    choice = next((m for m in field.metadata if isinstance(m, OneOf)), None) if field else None
+    if choice is None:
+        return
+    try:
+        wanted = choice.find(name)
+    except ValueError:
+        return  # said better when the whole config is validated
+    for key in set(place) - set(wanted.model_fields):
+        del place[key]
+
+
+def _explain(error: ValidationError) -> str:
+    """Say the first mistake in one sentence."""
+    first = error.errors()[0]
+    key, message = ".".join(map(str, first["loc"])), first["msg"]
+    message = message.removeprefix("Value error, ").rstrip(".")
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | list) else ""
+    return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}."

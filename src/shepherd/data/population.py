@@ -1,0 +1,129 @@
+"""Population: which client holds which examples.
+
+Index arrays over one store of encoded examples, so ten thousand clients cost two arrays and their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from shepherd.data.allocation.base import Allocated
+from shepherd.data.encoding import EncodedExamples
+from shepherd.errors import ShepherdError
+from shepherd.strategy import nearest
+
+
+@dataclass(frozen=True)
+class ClientView:
+    """One client's data: all that code which runs beside the data may see.
+
+    Attributes
+    ----------
+    name : str
+        The client's name.
+    number : int
+        Its place in the population.
+    examples : EncodedExamples
+        The store; only the client's own rows are its to read.
+    rows : ndarray of int64, [examples of the client]
+        Its row numbers in `examples`; read-only.
+    """
+
+    name: str
+    number: int
+    examples: EncodedExamples
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Population:
+    """All clients, by number.
+
+    Attributes
+    ----------
+    names : sequence of str, [clients]
+        The clients' names, unique.
+    offsets : ndarray of int64, [clients + 1]
+        Client `k` holds ``rows[offsets[k]:offsets[k + 1]]``.
+    rows : ndarray of int64
+        Row numbers in `examples`, client after client; read-only.
+    """
+
+    names: Sequence[str]
+    offsets: np.ndarray
+    rows: np.ndarray
+    examples: EncodedExamples
+    _numbers: dict[str, int] = field(repr=False)
+
+    @classmethod
+    def from_allocated(cls, allocated: Allocated, examples: EncodedExamples) -> Population:
+        """Build the population an allocation describes.
+
+        Raises
+        ------
+        ShepherdError
+            If there is no client, names repeat, or a row is not in `examples`.
+        """
+        numbers = {name: number for number, name in enumerate(allocated.names)}
+        if not allocated.names or len(numbers) != len(allocated.names):
+            raise ShepherdError("The allocation gives no client, or one name twice; give unique names.")
+        if len(allocated.rows) != len(allocated.names):
+            raise ShepherdError(
+                f"The allocation names {len(allocated.names)} clients but deals rows to "
+                f"{len(allocated.rows)}; deal rows to each."
+            )
+        offsets = np.zeros(len(allocated.rows) + 1, dtype=np.int64)
+        np.cumsum([len(rows) for rows in allocated.rows], out=offsets[1:])
+        rows = np.concatenate(allocated.rows).astype(np.int64)
+        _check_rows(rows, offsets, allocated.names, len(examples))
+        rows.flags.writeable = False
+        return cls(tuple(allocated.names), offsets, rows, examples, numbers)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """How many examples each client holds, as a [clients] array of int64."""
+        return np.diff(self.offsets)
+
+    def client(self, number: int) -> ClientView:
+        """Return the view of one client.
+
+        Raises
+        ------
+        IndexError
+            If there is no client of that number.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(f"there is no client number {number} among {len(self)}")
+        rows = self.rows[self.offsets[number] : self.offsets[number + 1]]
+        return ClientView(self.names[number], int(number), self.examples, rows)
+
+    def number_of(self, name: str) -> int:
+        """Return the number of the client called `name`.
+
+        Raises
+        ------
+        ShepherdError
+            If there is none.
+        """
+        if name not in self._numbers:
+            raise ShepherdError(f"There is no client '{name}'{nearest(name, list(self.names))}.")
+        return self._numbers[name]
+
+
+def _check_rows(rows: np.ndarray, offsets: np.ndarray, names: Sequence[str], count: int) -> None:
+    bad = np.flatnonzero((rows < 0) | (rows >= count))
+    if len(bad):
+        name = names[int(np.searchsorted(offsets, bad[0], side="right")) - 1]
+        raise ShepherdError(
+            f"The allocation deals row {rows[bad[0]]} to client '{name}', but there are {count} examples; "
+            "allocate the rows that were encoded."
+        )

@@ -1,0 +1,106 @@
+"""From a config to everything the round loop needs: data split and encoded, clients, model, hold-out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+import transformers
+
+from shepherd.config import RunConfig
+from shepherd.data.allocation import Allocated, ClientFiles
+from shepherd.data.encoding import EncodedExamples, encode, encode_prompts
+from shepherd.data.heterogeneity import Heterogeneity, heterogeneity
+from shepherd.data.instructions import Instructions, read_instructions
+from shepherd.data.population import Population
+from shepherd.data.prompts import load_prompt
+from shepherd.errors import ShepherdError
+from shepherd.evaluation.evaluate import Evaluator
+from shepherd.model.adapted import AdaptedModel
+from shepherd.model.base import load_base
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Instructions split from the hold-out and dealt to clients; no model needed yet."""
+
+    train: Instructions
+    test: Instructions
+    allocated: Allocated
+
+    def heterogeneity(self) -> Heterogeneity:
+        """Measure how differently the clients' categories are distributed."""
+        return heterogeneity(self.allocated, self.train.categories())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs, in memory or memory-mapped.
+
+    Attributes
+    ----------
+    dealt : Dealt
+        The instructions, as text.
+    examples : EncodedExamples
+        The training instructions, encoded, shared by all clients.
+    population : Population
+        Which client holds which of them.
+    model : AdaptedModel
+        The base with the untrained adapter.
+    evaluator : Evaluator
+        Knows the hold-out.
+    """
+
+    dealt: Dealt
+    examples: EncodedExamples
+    population: Population
+    model: AdaptedModel
+    evaluator: Evaluator
+
+
+def deal(config: RunConfig) -> Dealt:
+    """Read the instructions, hold some out, and deal the rest to clients."""
+    if isinstance(config.allocation, ClientFiles):
+        train, test = config.allocation.read()
+        if test is None:
+            train, test = config.data.holdout.split(train, config.seed)
+    else:
+        everything = read_instructions(config.data.path, config.data.columns, config.data.rows)
+        train, test = config.data.holdout.split(everything, config.seed)
+    return Dealt(train, test, config.allocation.allocate(train, config.seed))
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Do everything that comes before the first round. Encoded data is kept under the run root."""
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    transformers.logging.set_verbosity_error()
+    dealt = deal(config)
+    if len(dealt.test) == 0:
+        raise ShepherdError(
+            "Nothing is held out, so there would be nothing to evaluate on; set data.holdout, "
+            "e.g. data.holdout.name=fraction data.holdout.fraction=0.05."
+        )
+    model = AdaptedModel(load_base(config.model), config.adapter, config.seed)
+    prompt, data = load_prompt(config.data.prompt, model.tokenizer), config.data
+    examples, held_out = (
+        encode(part, model.tokenizer, prompt, data.max_tokens, data.loss_on, config.run.encoded)
+        for part in (dealt.train, dealt.test)
+    )
+    _say_truncated(examples, data.max_tokens)
+    prompts = encode_prompts(dealt.test, model.tokenizer, prompt, data.max_tokens)
+    evaluator = Evaluator(config.evaluation, dealt.test, held_out, prompts)
+    return Prepared(dealt, examples, Population.from_allocated(dealt.allocated, examples), model, evaluator)
+
+
+def _say_truncated(examples: EncodedExamples, max_tokens: int) -> None:
+    if examples.truncated:
+        log.warning(
+            "%d of %d examples are longer than data.max_tokens=%d and were cut; the end-of-sequence token is kept.",
+            examples.truncated,
+            len(examples),
+            max_tokens,
+        )

@@ -1,0 +1,170 @@
+"""The pictures of a run: one function, one picture; matplotlib without any global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from shepherd.report.comparison import Comparison
+from shepherd.report.palette import FEDERATED, GRID, INK, OTHERS, UNTUNED, colour_of, marker_of
+from shepherd.report.record import Record
+
+_WIDTH, _HEIGHT = 6.0, 3.9
+_MOST_LINES = 6
+_MOST_BARS = 16
+
+
+def plain(text: str, longest: int = 28) -> str:
+    """Return a name that a picture shows as it is: short, one line, with matplotlib's own syntax disarmed."""
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = "".join(letter for letter in text if letter.isprintable())
+    short = text if len(text) <= longest else text[: longest - 1] + "…"
+    return (" " + short if short.startswith("_") else short).replace("$", r"\$")
+
+
+def _canvas(panels: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained", facecolor="white")
+    grid = figure.subplots(1, panels, squeeze=False)
+    for axes in grid[0]:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=10)
+        axes.grid(axis="y", color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+    return figure, list(grid[0])
+
+
+def _name_axes(axes: Axes, x: str, y: str) -> None:
+    """Name both axes; the vertical one above its end, where it reads without turning the head."""
+    axes.set_xlabel(x, color=INK, fontsize=10.5)
+    axes.set_title(y, color=INK, fontsize=10.5, loc="left", pad=10)
+    if x == "round":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def loss_figure(record: Record, baselines: Sequence[Record] = ()) -> Figure:
+    """Draw the hold-out loss against the rounds, for the run and its baselines."""
+    return _global_figure("loss", "hold-out loss (nats per response token)", record, baselines)
+
+
+def rouge_figure(record: Record, baselines: Sequence[Record] = ()) -> Figure | None:
+    """Draw ROUGE-L of the answers against the rounds; nothing where the run did not measure it."""
+    if not record.curve("rouge_l")[0]:
+        return None
+    return _global_figure("rouge_l", "ROUGE-L of the answers (0 to 1)", record, baselines)
+
+
+def _global_figure(metric: str, unit: str, record: Record, baselines: Sequence[Record]) -> Figure:
+    figure, (axes,) = _canvas()
+    _draw_untuned(axes, metric, record, baselines)
+    _draw_baselines(axes, metric, [other for other in baselines if other.label != "untuned"])
+    axes.plot(
+        *record.curve(metric),
+        color=FEDERATED,
+        linewidth=2.4,
+        marker="o",
+        ms=4.5,
+        zorder=5,
+        label=plain(record.label),
+    )
+    _name_axes(axes, "round", unit)
+    if len(axes.get_lines()) > 1:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9.5, labelcolor=INK)
+    return figure
+
+
+def _draw_untuned(axes: Axes, metric: str, record: Record, baselines: Sequence[Record]) -> None:
+    found = [other for other in (*baselines, record.as_untuned()) if other and other.label == "untuned"]
+    value = found[0].final.get(metric) if found else None
+    if value is not None:
+        axes.axhline(value, color=UNTUNED, linestyle=(0, (5, 3)), linewidth=1.6, label="untuned")
+
+
+def _draw_baselines(axes: Axes, metric: str, baselines: Sequence[Record]) -> None:
+    """Draw a line each; where the colours run out, the rest are thin grey lines with one entry in the key."""
+    others = [other for other in baselines if other.label != "centralised"]
+    for position, other in enumerate(others[:_MOST_LINES]):
+        _draw_baseline(axes, metric, other, position)
+    for position, other in enumerate(others[_MOST_LINES:]):
+        key = None if position else f"{len(others) - _MOST_LINES} more alone"
+        axes.plot(*other.curve(metric), color=GRID, linewidth=1, label=key)
+    for other in baselines:
+        if other.label == "centralised":
+            _draw_baseline(axes, metric, other, 0)
+
+
+def _draw_baseline(axes: Axes, metric: str, other: Record, position: int) -> None:
+    colour, marker = colour_of(other.label, position), marker_of(other.label, position)
+    rounds, values = other.curve(metric)
+    axes.plot(rounds, values, color=colour, marker=marker, ms=4, linewidth=1.4, label=plain(other.label))
+
+
+def client_figure(record: Record) -> Figure:
+    """Draw every client's local training loss in every round, and the mean of each round."""
+    figure, (axes,) = _canvas()
+    lines = [line for line in record.scope("client") if line.get("train_loss") is not None]
+    points = ([line["round"] for line in lines], [line["train_loss"] for line in lines])
+    axes.scatter(*points, s=16, color=OTHERS[3], alpha=0.65, linewidths=0, label="one client")
+    axes.plot(*record.train_curve(), color=FEDERATED, linewidth=2.2, label="all clients of the round")
+    _name_axes(axes, "round", "local training loss (nats per response token)")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK)
+    return figure
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Draw every model's final loss as a bar with its ratio to the reference, as FedIT's figure 3 does.
+
+    Where there are many, the reference and the lowest losses are shown.
+    """
+    rest = sorted(comparison.rows[1:], key=lambda row: row.loss)
+    rows = sorted([comparison.reference, *rest[: _MOST_BARS - 1]], key=lambda row: row.loss)
+    figure, (axes,) = _canvas()
+    figure.set_size_inches(_WIDTH, max(2.4, 1.1 + 0.36 * len(rows)))
+    colours = [FEDERATED if row is comparison.reference else colour_of(row.label, 0) for row in rows]
+    losses = [row.loss for row in rows]
+    # Places, not names: names shortened to the same text would share one bar.
+    bars = axes.barh(range(len(rows)), losses, color=colours, height=0.66)
+    axes.set_yticks(range(len(rows)), [plain(row.label, 22) for row in rows])
+    notes = [_bar_note(row.loss, row.relative_loss) for row in rows]
+    axes.bar_label(bars, notes, padding=4, fontsize=9.5, color=INK)
+    _style_bars(axes, losses)
+    _name_axes(axes, "final hold-out loss (nats per response token)", "")
+    return figure
+
+
+def _bar_note(loss: float, ratio: float | None) -> str:
+    return f"{loss:.3f}" if ratio is None else f"{loss:.3f}  ({ratio:.3f}×)"
+
+
+def _style_bars(axes: Axes, losses: Sequence[float]) -> None:
+    finite = [loss for loss in losses if np.isfinite(loss)]
+    axes.set_xlim(0, 1.32 * max(finite, default=1.0) or 1.0)  # room for the notes behind the bars
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def traffic_figure(record: Record) -> Figure:
+    """Draw the bytes sent so far in both directions, and the training speed of every round."""
+    figure, (traffic, speed) = _canvas(panels=2)
+    for name, key, style in (
+        ("clients to server", "bytes_up", "-"),
+        ("server to clients", "bytes_down", "--"),
+    ):
+        rounds, sent = record.train_curve(key)
+        colour = FEDERATED if style == "-" else OTHERS[2]
+        traffic.plot(rounds, np.cumsum(sent) / 1e6, color=colour, linestyle=style, linewidth=2, label=name)
+    _name_axes(traffic, "round", "traffic so far (MB)")
+    lines = [line for line in record.scope("round") if (line.get("machine") or {}).get("tokens_per_second")]
+    rates = [line["machine"]["tokens_per_second"] for line in lines]
+    speed.plot([line["round"] for line in lines], rates, color=FEDERATED, linewidth=2)
+    _name_axes(speed, "round", "training speed (tokens/s)")
+    for axes in (traffic, speed):
+        axes.set_ylim(bottom=0)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK)
+    return figure

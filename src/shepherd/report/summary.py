@@ -1,0 +1,108 @@
+"""The report's opening paragraph: what was run and what came of it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shepherd.report.record import Record, is_finished
+from shepherd.report.units import duration, fixed, percent, whole
+
+
+def section(record: Record, name: str) -> dict[str, Any]:
+    """Return a section of the config; empty where the run has none."""
+    value = record.config.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def base_name(record: Record) -> str:
+    """Return the base model's name."""
+    base = record.environment.get("base_model") or {}
+    return str(base.get("name") or section(record, "model").get("base") or "the base model")
+
+
+def sentences(record: Record, baselines: Sequence[Record], clients: int | None) -> list[str]:
+    """Return the summary, a sentence each: the set-up, the result, and the baselines.
+
+    Parameters
+    ----------
+    record : Record
+        The federated run.
+    baselines : sequence of Record
+        Its baselines.
+    clients : int, optional
+        How many clients hold the data, where it is known.
+    """
+    parts = [_setup(record, clients), _schedule(record), _result(record), _against(record, baselines)]
+    return [part for part in parts if part]
+
+
+def _setup(record: Record, clients: int | None) -> str:
+    data, adapter = record.environment.get("data") or {}, section(record, "adapter")
+    source = Path(str(data.get("source") or section(record, "data").get("path") or "the instructions")).name
+    rank = f", rank {adapter['rank']}," if "rank" in adapter else ""
+    among = f" held by {whole(clients)} clients" if clients else ""
+    rows = f"{whole(data['training_rows'])} instructions" if data.get("training_rows") else "the instructions"
+    dealt = section(record, "allocation").get("name")
+    scheme = f" (allocation: {dealt})" if dealt else ""
+    return f"{base_name(record)} was tuned with a LoRA adapter{rank} on {rows} from {source}{among}{scheme}."
+
+
+def _schedule(record: Record) -> str:
+    lines = record.scope("round")
+    if not lines:
+        return "No round has been trained yet."
+    cohorts = {line.get("clients") for line in lines}
+    cohort = f"{whole(cohorts.pop())} clients" if len(cohorts) == 1 else "varying numbers of clients"
+    rule = section(record, "aggregation").get("name")
+    combined = f", their adapters combined by {rule}" if rule else ""
+    left = "" if is_finished(record) else f" of {record.planned_rounds} planned"
+    took = duration(record.training_seconds)
+    return (
+        f"In each of {record.rounds} rounds{left}, {cohort} trained on their own instructions{combined}; "
+        f"training took {took}."
+    )
+
+
+def _result(record: Record) -> str:
+    first, last = record.untuned, record.final
+    rows = last.get("examples")
+    on = f"On {whole(rows)} held-out examples" if rows else "On the hold-out"
+    if first is None or first is last:
+        return f"{on} the loss is {fixed(last['loss'])} nats per response token."
+    change = percent(last["loss"] / first["loss"] - 1) if first["loss"] else "–"
+    verb = "fell" if last["loss"] < first["loss"] else "went"
+    return (
+        f"{on} the loss {verb} from {fixed(first['loss'])} to {fixed(last['loss'])} nats per response "
+        f"token ({change.replace('-', '−')}), the perplexity from {fixed(first.get('perplexity'), 1)} to "
+        f"{fixed(last.get('perplexity'), 1)}{_rouge(first.get('rouge_l'), last.get('rouge_l'))}."
+    )
+
+
+def _rouge(first: float | None, last: float | None) -> str:
+    return "" if first is None or last is None else f", ROUGE-L from {fixed(first)} to {fixed(last)}"
+
+
+def _against(record: Record, baselines: Sequence[Record]) -> str:
+    """Return FedIT's two comparisons in a sentence: with the best single client, and with all data pooled."""
+    alone = [other for other in baselines if other.label.startswith("alone-")]
+    said = [_best_alone(record, alone)] if alone else []
+    pooled = [other for other in baselines if other.label == "centralised"]
+    said += [_versus(record, other, "the model trained on all data pooled", "") for other in pooled]
+    return f"The federated loss is {' and '.join(said)}." if said else ""
+
+
+def _best_alone(record: Record, alone: Sequence[Record]) -> str:
+    best = min(alone, key=lambda other: other.final["loss"])
+    who = "the client trained alone" if len(alone) == 1 else f"the best of {len(alone)} clients trained alone"
+    return _versus(record, best, who, f"{best.label.removeprefix('alone-')}: ")
+
+
+def _versus(record: Record, other: Record, who: str, name: str) -> str:
+    ours, theirs = record.final["loss"], other.final["loss"]
+    there = f"{who} ({name}{fixed(theirs)})"
+    gap = abs(ours / theirs - 1) if theirs else 0.0
+    if gap < 0.0005:
+        return f"level with {there}"
+    return f"{percent(gap)} {'below' if ours < theirs else 'above'} that of {there}"

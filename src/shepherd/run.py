@@ -1,0 +1,189 @@
+"""Running a config, and picking a run up again: what `import shepherd` offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from shepherd.backend import LocalBackend
+from shepherd.config import RunConfig, load_config, parse_config
+from shepherd.errors import ShepherdError
+from shepherd.federation import Federation, Observer
+from shepherd.machine import describe_machine, git_commit, versions
+from shepherd.model.adapted import AdaptedModel
+from shepherd.model.adapter import Adapter
+from shepherd.model.base import load_base
+from shepherd.preparation import Prepared, prepare
+from shepherd.report.html import write_report
+from shepherd.report.record import Record, read_record
+from shepherd.run_directory import RunDirectory
+from shepherd.state import RunState
+from shepherd.trackers import start_trackers
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    Attributes
+    ----------
+    directory : Path
+        The run directory.
+    config : RunConfig
+        The resolved config.
+    """
+
+    directory: Path
+    config: RunConfig
+
+    @property
+    def record(self) -> Record:
+        """The metrics, environment, answers and baselines, read back from disk."""
+        return read_record(self.directory)
+
+    @cached_property
+    def model(self) -> AdaptedModel:
+        """The base model with the run's adapter in it, loaded on first use."""
+        model = AdaptedModel(load_base(self.config.model), self.config.adapter, self.config.seed)
+        model.write(Adapter.load(self.directory / "adapter", model.initial))
+        return model
+
+    def adapter(self) -> Adapter:
+        """Return the tuned adapter."""
+        return self.model.read()
+
+    def generate(
+        self, instructions: Sequence[str], context: str = "", max_new_tokens: int = 128
+    ) -> list[str]:
+        """Answer instructions greedily with the tuned adapter; see `shepherd.generate.answers`."""
+        from shepherd.generate import answers
+
+        return answers(self.model, self.config, [(text, context) for text in instructions], max_new_tokens)
+
+
+def run(
+    config: RunConfig | Mapping[str, Any] | str | Path,
+    *,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+) -> Run:
+    """Run a federation to its end, or go on with one that was stopped.
+
+    Parameters
+    ----------
+    config : RunConfig, mapping, str or Path
+        A config, its plain values, a preset's name, or a YAML file.
+    resume : bool
+        Go on from the last committed round, if the run directory holds one.
+    observers : sequence of Observer
+        Told what happens as it happens.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    ShepherdError
+        For anything that cannot be used; what was committed before is kept.
+    """
+    finished = execute(as_config(config), resume=resume, observers=observers)
+    write_report(finished.directory)
+    return finished
+
+
+def execute(config: RunConfig, *, resume: bool = False, observers: Sequence[Observer] = ()) -> Run:
+    """Do what `run` does, but for the report."""
+    directory = RunDirectory(config.run.directory)
+    directory.open(config, resume)
+    prepared = prepare(config)
+    state = directory.restore(prepared.model.initial)
+    with start_trackers(config) as trackers:
+        federation = _federation(config, prepared, directory, [*trackers, *observers])
+        if state is None:
+            _describe(config, prepared, directory)
+            state = federation.begin(prepared.model.initial)
+        state = federation.run(state)
+    directory.write_adapter(state.adapter, prepared.model.peft_config())
+    return Run(directory.path, config)
+
+
+def load_run(path: str | Path) -> Run:
+    """Pick up a run directory.
+
+    Raises
+    ------
+    ShepherdError
+        If there is no run there.
+    """
+    path = Path(path)
+    if not (path / "config.yaml").is_file():
+        raise ShepherdError(f"{path} is no run directory: it has no config.yaml; give runs/<name>.")
+    return Run(path, load_config(str(path / "config.yaml")))
+
+
+def as_config(config: RunConfig | Mapping[str, Any] | str | Path) -> RunConfig:
+    """Return the config that is meant."""
+    if isinstance(config, RunConfig):
+        return config
+    return parse_config(config) if isinstance(config, Mapping) else load_config(str(config))
+
+
+def _federation(
+    config: RunConfig, prepared: Prepared, directory: RunDirectory, observers: Sequence[Observer]
+) -> Federation:
+    def evaluate(adapter: Adapter, round: int) -> dict[str, Any] | None:
+        if not config.evaluation.due(round, config.rounds):
+            return None
+        evaluated = prepared.evaluator.evaluate(prepared.model, adapter, round, config.rounds)
+        if evaluated.answers:
+            directory.write_answers(evaluated.answers)
+        return evaluated.line
+
+    def commit(state: RunState, lines: Sequence[dict[str, Any]]) -> RunState:
+        return directory.commit(state, lines, config.run.keep_checkpoints)
+
+    return Federation(
+        config=config,
+        backend=LocalBackend(
+            prepared.model, prepared.population, config.coreset, config.training, config.transforms
+        ),
+        names=prepared.population.names,
+        sizes=prepared.population.sizes.tolist(),
+        evaluate=evaluate,
+        commit=commit,
+        observers=observers,
+    )
+
+
+def _describe(config: RunConfig, prepared: Prepared, directory: RunDirectory) -> None:
+    """Write what the run rests on: versions, machine, data, base model, and who holds what."""
+    frozen, trainable = prepared.model.counts()
+    dealt = prepared.dealt
+    directory.write(
+        "environment.json",
+        {
+            "versions": versions(),
+            "machine": describe_machine(prepared.model.device),
+            "git_commit": git_commit(),
+            "data": {
+                "source": dealt.train.source,
+                "fingerprint": dealt.test.fingerprint(),
+                "training_fingerprint": prepared.examples.fingerprint,
+                "training_rows": len(dealt.train),
+                "holdout_rows": len(dealt.test),
+                "truncated_rows": prepared.examples.truncated,
+            },
+            "base_model": {
+                "name": config.model.base,
+                "fingerprint": prepared.model.base.fingerprint,
+                "dtype": str(prepared.model.base.model.dtype).removeprefix("torch."),
+            },
+            "parameters": {"frozen": frozen, "trainable": trainable},
+        },
+    )
+    directory.write("allocation.json", dealt.heterogeneity().to_dict())

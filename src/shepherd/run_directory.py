@@ -1,0 +1,133 @@
+"""The run directory: one writer, whole files, and metrics that end where the last commit ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shepherd.config import RunConfig
+from shepherd.errors import ShepherdError
+from shepherd.files import explained, write_atomically, write_json
+from shepherd.model.adapter import Adapter
+from shepherd.state import RunState, load_state, save_state
+
+
+class RunDirectory:
+    """A run's folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.answers = path / "answers.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.adapter = path / "adapter"
+
+    def open(self, config: RunConfig, resume: bool) -> None:
+        """Make the folder, or go back into it.
+
+        Raises
+        ------
+        ShepherdError
+            If there is a run already and `resume` is off, if it is of another config, or if the folder
+            cannot be written.
+        """
+        if self.config.exists():
+            if not resume:
+                raise ShepherdError(
+                    f"{self.path} already holds a run; add --resume to go on with it, or choose "
+                    "another run.name."
+                )
+            self._check_same(config)
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        write_atomically(self.config, config.to_yaml())
+
+    def commit(self, state: RunState, lines: Sequence[dict[str, Any]], keep: int) -> RunState:
+        """Append `lines` to the metrics and make `state` the newest checkpoint.
+
+        A kill before the checkpoint's rename leaves lines that `restore` cuts off again.
+        """
+        with explained(self.metrics), self.metrics.open("ab") as stream:
+            stream.truncate(state.metrics_bytes)
+            for line in lines:
+                stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+            end = stream.tell()
+        committed = replace(state, metrics_bytes=end)
+        with explained(self.checkpoints):
+            save_state(committed, self.checkpoints, keep)
+        return committed
+
+    def restore(self, like: Adapter) -> RunState | None:
+        """Return the newest committed state, or None; metrics beyond it are cut off."""
+        state = load_state(self.checkpoints, like)
+        end = 0 if state is None else state.metrics_bytes
+        if self.metrics.exists():
+            if self.metrics.stat().st_size < end:
+                raise ShepherdError(
+                    f"{self.metrics} is shorter than when its last round was committed; restore the file, "
+                    "or delete the run directory and start again."
+                )
+            with explained(self.metrics):
+                os.truncate(self.metrics, end)
+        elif end:
+            raise ShepherdError(
+                f"{self.metrics} is gone; restore it, or delete the run directory and start again."
+            )
+        return state
+
+    def write_adapter(self, adapter: Adapter, peft_config: dict[str, Any]) -> None:
+        """Write the adapter in PEFT's form."""
+        adapter.save(self.adapter, peft_config)
+
+    def write_answers(self, answers: Sequence[dict[str, Any]]) -> None:
+        """Write the answers of the last evaluation that asked for some."""
+        write_atomically(self.answers, "".join(json.dumps(a, ensure_ascii=False) + "\n" for a in answers))
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run."""
+        write_json(self.path / name, value)
+
+    def _check_same(self, config: RunConfig) -> None:
+        """Refuse to resume under another config; where a run is kept may change."""
+        stored = yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}
+        wanted = config.resolved()
+        before, now = _flat(stored), _flat(wanted)
+        differing = sorted(
+            key
+            for key in before.keys() | now.keys()
+            if not key.startswith("run.") and before.get(key) != now.get(key)
+        )
+        if differing:
+            key = differing[0]
+            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+            raise ShepherdError(
+                f"{self.path} was run with {key}={before.get(key)!r}, not {now.get(key)!r}{more}; resume with "
+                "its own config.yaml, or choose another run.name."
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {
+        key: inner
+        for name, part in value.items()
+        for key, inner in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
