@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shepherd.data.holdout import Categories, File, Fraction, Holdout, HoldoutChoice, NoHoldout, PerCategory
@@ -35,6 +35,7 @@ def partitions(train: list[int], test: list[int], rows: int) -> bool:
 
 
 @given(a=st.integers(4, 9), b=st.integers(4, 9), count=st.integers(1, 3), seed=st.integers(0, 2**40))
+@settings(max_examples=30)
 def test_per_category_partitions(a: int, b: int, count: int, seed: int) -> None:
     instructions = table(a=a, b=b)
     train, test = PerCategory(count=count).split(instructions, seed)
@@ -43,6 +44,7 @@ def test_per_category_partitions(a: int, b: int, count: int, seed: int) -> None:
 
 
 @given(rows=st.integers(2, 40), fraction=st.floats(0, 1, exclude_min=True, exclude_max=True))
+@settings(max_examples=30)
 def test_fraction_partitions(rows: int, fraction: float) -> None:
     train, test = split(Fraction(fraction=fraction), table(a=rows))
     assert partitions(train, test, rows)

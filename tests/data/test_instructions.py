@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -274,6 +274,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 @given(
     rows=st.lists(st.fixed_dictionaries({"instruction": words, "response": words}), min_size=1, max_size=5)
 )
+@settings(max_examples=30)
 def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     folder = tmp_path_factory.mktemp("text")
     for name in ("a.json", "a.jsonl", "a.parquet"):

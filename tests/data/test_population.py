@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shepherd.data.allocation.base import Allocated
@@ -65,6 +65,7 @@ def test_bad_allocations_are_refused(names: list[str], rows: list[list[int]], me
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=6), min_size=1, max_size=20))
+@settings(max_examples=30)
 def test_every_client_gets_what_was_dealt(rows: list[list[int]]) -> None:
     names = [f"client-{number}" for number in range(len(rows))]
     allocated = Allocated(names, [np.array(row, dtype=np.int64) for row in rows])

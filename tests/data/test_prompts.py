@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shepherd.data.prompts import ALPACA, PLAIN, TemplatePrompt, load_prompt
@@ -90,6 +90,7 @@ def test_other_braces_are_text() -> None:
 
 
 @given(instruction=st.text(min_size=1), context=st.text(min_size=1).filter(str.strip))
+@settings(max_examples=30)
 def test_what_is_filled_in_is_never_read_as_a_template(instruction: str, context: str) -> None:
     prompt = load_prompt(CUSTOM, None)
     for text in (instruction, "{context}", "{instruction}{0}%s\\1"):
@@ -118,7 +119,7 @@ def test_bad_templates_are_refused(change: dict[str, Any], message: str) -> None
         ("p.yaml", b"with_context: [", "is not valid"),
         ("p.json", b"{", "is not valid"),
         ("p.yaml", b"\xff\xfe\xff", "is not valid"),
-        ("p.yaml", b"just text", "has no mapping"),
+        ("p.yaml", b"just text", "has no keys"),
         ("p.yaml", b"{}", "has no keys"),
         ("p.yaml", b"with_context: '{instruction}{context}'", "has the keys with_context"),
         ("p.yaml", None, "Cannot read the prompt"),

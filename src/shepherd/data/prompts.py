@@ -168,9 +168,10 @@ def _read(path: Path) -> Any:
 
 def _custom(content: Any, source: str) -> TemplatePrompt:
     if not isinstance(content, dict) or set(content) != set(_KEYS):
-        found = f"the keys {', '.join(map(str, content))}" if isinstance(content, dict) else "no mapping"
+        keys = ", ".join(map(str, content)) if isinstance(content, dict) else ""
         raise ShepherdError(
-            f"The prompt {source} has {found or 'no keys'}; give it exactly {' and '.join(_KEYS)}."
+            f"The prompt {source} has {f'the keys {keys}' if keys else 'no keys'}; "
+            f"give it exactly {' and '.join(_KEYS)}."
         )
     _check_template(
         content["with_context"], {"instruction", "context"}, f"with_context of the prompt {source}"

@@ -9,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shepherd.report.comparison import Comparison
-from shepherd.report.palette import FEDERATED, GRID, INK, OTHERS, UNTUNED, colour_of, marker_of
+from shepherd.report.comparison import Comparison, Row
+from shepherd.report.palette import FEDERATED, GRID, INK, OTHERS, REST, UNTUNED, model_styles
 from shepherd.report.record import Record
 
 _WIDTH, _HEIGHT = 6.0, 3.9
-_MOST_LINES = 6
 _MOST_BARS = 16
 
 
@@ -32,7 +31,7 @@ def _canvas(panels: int = 1) -> tuple[Figure, list[Axes]]:
     for axes in grid[0]:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
-        axes.tick_params(colors=INK, labelsize=10)
+        axes.tick_params(colors=INK, labelsize=11)
         axes.grid(axis="y", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
     return figure, list(grid[0])
@@ -40,8 +39,8 @@ def _canvas(panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 def _name_axes(axes: Axes, x: str, y: str) -> None:
     """Name both axes; the vertical one above its end, where it reads without turning the head."""
-    axes.set_xlabel(x, color=INK, fontsize=10.5)
-    axes.set_title(y, color=INK, fontsize=10.5, loc="left", pad=10)
+    axes.set_xlabel(x, color=INK, fontsize=11.5)
+    axes.set_title(y, color=INK, fontsize=11.5, loc="left", pad=10)
     if x == "round":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
@@ -73,7 +72,7 @@ def _global_figure(metric: str, unit: str, record: Record, baselines: Sequence[R
     )
     _name_axes(axes, "round", unit)
     if len(axes.get_lines()) > 1:
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9.5, labelcolor=INK)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10.5, labelcolor=INK)
     return figure
 
 
@@ -85,22 +84,21 @@ def _draw_untuned(axes: Axes, metric: str, record: Record, baselines: Sequence[R
 
 
 def _draw_baselines(axes: Axes, metric: str, baselines: Sequence[Record]) -> None:
-    """Draw a line each; where the colours run out, the rest are thin grey lines with one entry in the key."""
-    others = [other for other in baselines if other.label != "centralised"]
-    for position, other in enumerate(others[:_MOST_LINES]):
-        _draw_baseline(axes, metric, other, position)
-    for position, other in enumerate(others[_MOST_LINES:]):
-        key = None if position else f"{len(others) - _MOST_LINES} more alone"
-        axes.plot(*other.curve(metric), color=GRID, linewidth=1, label=key)
-    for other in baselines:
-        if other.label == "centralised":
-            _draw_baseline(axes, metric, other, 0)
-
-
-def _draw_baseline(axes: Axes, metric: str, other: Record, position: int) -> None:
-    colour, marker = colour_of(other.label, position), marker_of(other.label, position)
-    rounds, values = other.curve(metric)
-    axes.plot(rounds, values, color=colour, marker=marker, ms=4, linewidth=1.4, label=plain(other.label))
+    """Draw a line each; where the colours run out, the rest are thin and grey with one entry in the key."""
+    styles = model_styles([other.label for other in baselines])
+    rest = sum(colour == REST for colour, _ in styles)
+    named_rest = False
+    for other, (colour, marker) in zip(baselines, styles, strict=True):
+        if colour != REST:
+            key = plain(other.label)
+            axes.plot(
+                *other.curve(metric), color=colour, marker=marker, ms=4, linewidth=1.4, zorder=3, label=key
+            )
+            continue
+        axes.plot(
+            *other.curve(metric), color=colour, linewidth=1, label=None if named_rest else f"{rest} more"
+        )
+        named_rest = True
 
 
 def client_figure(record: Record) -> Figure:
@@ -111,7 +109,7 @@ def client_figure(record: Record) -> Figure:
     axes.scatter(*points, s=16, color=OTHERS[3], alpha=0.65, linewidths=0, label="one client")
     axes.plot(*record.train_curve(), color=FEDERATED, linewidth=2.2, label="all clients of the round")
     _name_axes(axes, "round", "local training loss (nats per response token)")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10.5, labelcolor=INK)
     return figure
 
 
@@ -120,33 +118,32 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
     Where there are many, the reference and the lowest losses are shown.
     """
-    rest = sorted(comparison.rows[1:], key=lambda row: row.loss)
-    rows = sorted([comparison.reference, *rest[: _MOST_BARS - 1]], key=lambda row: row.loss)
+    styles = model_styles([row.label for row in comparison.rows[1:]])
+    coloured = list(zip(comparison.rows[1:], (colour for colour, _ in styles), strict=True))
+    lowest = sorted(coloured, key=lambda pair: pair[0].loss)[: _MOST_BARS - 1]
+    shown = sorted([(comparison.reference, FEDERATED), *lowest], key=lambda pair: pair[0].loss)
     figure, (axes,) = _canvas()
-    figure.set_size_inches(_WIDTH, max(2.4, 1.1 + 0.36 * len(rows)))
-    colours = [FEDERATED if row is comparison.reference else colour_of(row.label, 0) for row in rows]
-    losses = [row.loss for row in rows]
-    # Places, not names: names shortened to the same text would share one bar.
-    bars = axes.barh(range(len(rows)), losses, color=colours, height=0.66)
-    axes.set_yticks(range(len(rows)), [plain(row.label, 22) for row in rows])
-    notes = [_bar_note(row.loss, row.relative_loss) for row in rows]
-    axes.bar_label(bars, notes, padding=4, fontsize=9.5, color=INK)
-    _style_bars(axes, losses)
+    figure.set_size_inches(_WIDTH, 0.9 + 0.36 * len(shown))
+    _draw_bars(axes, [row for row, _ in shown], [colour for _, colour in shown])
     _name_axes(axes, "final hold-out loss (nats per response token)", "")
     return figure
 
 
-def _bar_note(loss: float, ratio: float | None) -> str:
-    return f"{loss:.3f}" if ratio is None else f"{loss:.3f}  ({ratio:.3f}×)"
-
-
-def _style_bars(axes: Axes, losses: Sequence[float]) -> None:
-    finite = [loss for loss in losses if np.isfinite(loss)]
-    axes.set_xlim(0, 1.32 * max(finite, default=1.0) or 1.0)  # room for the notes behind the bars
+def _draw_bars(axes: Axes, rows: Sequence[Row], colours: Sequence[str]) -> None:
+    # Places, not names: names shortened to the same text would share one bar.
+    bars = axes.barh(range(len(rows)), [row.loss for row in rows], color=colours, height=0.66)
+    axes.set_yticks(range(len(rows)), [plain(row.label, 22) for row in rows])
+    axes.bar_label(bars, [_bar_note(row) for row in rows], padding=4, fontsize=10, color=INK)
+    finite = [row.loss for row in rows if np.isfinite(row.loss)]
+    axes.set_xlim(0, 1.35 * max(finite, default=1.0) or 1.0)  # room for the notes behind the bars
     axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.grid(visible=False)
     axes.tick_params(axis="y", length=0)
+
+
+def _bar_note(row: Row) -> str:
+    ratio = "" if row.relative_loss is None else f" ({row.relative_loss:.3f}×)"
+    return f"{row.loss:.3f}{ratio}"
 
 
 def traffic_figure(record: Record) -> Figure:
@@ -165,6 +162,6 @@ def traffic_figure(record: Record) -> Figure:
     speed.plot([line["round"] for line in lines], rates, color=FEDERATED, linewidth=2)
     _name_axes(speed, "round", "training speed (tokens/s)")
     for axes in (traffic, speed):
-        axes.set_ylim(bottom=0)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK)
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10.5, labelcolor=INK)
     return figure

@@ -5,6 +5,8 @@ The hues are those of Okabe and Ito, with two more of the same weight. Pictures 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 INK = "#20242c"
 GRID = "#c9ced6"
 
@@ -12,15 +14,16 @@ FEDERATED = "#0072b2"
 CENTRALISED = "#e69f00"
 UNTUNED = "#7f8791"
 OTHERS = ("#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#a08c00", "#8a6bd1")
-MARKERS = ("s", "^", "D", "v", "P", "X")
+REST = "#b4bac3"
+_MARKERS = ("s", "^", "D", "v", "P", "X")
 
 
-def colour_of(label: str, position: int) -> str:
-    """Return the colour of a model: the fixed ones by label, the others by their position."""
-    fixed = {"untuned": UNTUNED, "centralised": CENTRALISED}
-    return fixed.get(label, OTHERS[position % len(OTHERS)])
+def model_styles(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Return a (colour, marker) for each model a run is compared with, the same in every picture.
 
-
-def marker_of(label: str, position: int) -> str:
-    """Return the marker that tells a line apart where colour is not seen."""
-    return "o" if label in ("untuned", "centralised") else MARKERS[position % len(MARKERS)]
+    Untuned and centralised have their own; the others take the next free one while there are any, and the
+    rest share a grey. The marker tells lines apart where colour is not seen.
+    """
+    own = {"untuned": (UNTUNED, "o"), "centralised": (CENTRALISED, "o")}
+    free = iter(zip(OTHERS, _MARKERS, strict=True))
+    return [own[label] if label in own else next(free, (REST, "")) for label in labels]

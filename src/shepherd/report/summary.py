@@ -19,7 +19,7 @@ def section(record: Record, name: str) -> dict[str, Any]:
 def base_name(record: Record) -> str:
     """Return the base model's name."""
     base = record.environment.get("base_model") or {}
-    return str(base.get("name") or section(record, "model").get("base") or "the base model")
+    return str(base.get("name") or section(record, "model").get("base") or "(unnamed)")
 
 
 def sentences(record: Record, baselines: Sequence[Record], clients: int | None) -> list[str]:
@@ -46,7 +46,8 @@ def _setup(record: Record, clients: int | None) -> str:
     rows = f"{whole(data['training_rows'])} instructions" if data.get("training_rows") else "the instructions"
     dealt = section(record, "allocation").get("name")
     scheme = f" (allocation: {dealt})" if dealt else ""
-    return f"{base_name(record)} was tuned with a LoRA adapter{rank} on {rows} from {source}{among}{scheme}."
+    tuned = f"The base model {base_name(record)} was tuned with a LoRA adapter{rank}"
+    return f"{tuned} on {rows} from {source}{among}{scheme}."
 
 
 def _schedule(record: Record) -> str:
