@@ -177,6 +177,14 @@ def compared_run(run: Path) -> Path:
     return run
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run with baselines, shared by the tests that do not change it."""
+    run = write_run(tmp_path_factory.mktemp("runs") / "quickstart")
+    write_baselines(run)
+    return run
+
+
 @pytest.fixture
 def make_run() -> Callable[..., Path]:
     return write_run

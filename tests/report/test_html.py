@@ -45,10 +45,16 @@ def _page(run: Path) -> Page:
     return Page(write_report(run).read_text(encoding="utf-8"))
 
 
-def test_one_small_file_that_fetches_nothing(compared_run: Path) -> None:
-    path = write_report(compared_run)
-    source = path.read_text(encoding="utf-8")
-    assert path == compared_run / "report.html"
+@pytest.fixture(scope="session")
+def written(finished_run: Path) -> Path:
+    """Return the report of a run with baselines, written once."""
+    path = write_report(finished_run)
+    assert path == finished_run / "report.html"
+    return path
+
+
+def test_one_small_file_that_fetches_nothing(written: Path) -> None:
+    path, source = written, written.read_text(encoding="utf-8")
     assert path.stat().st_size < 3_000_000
     assert not re.search(r'(src|href|action|data)="(?!#|data:)', source)
     assert "@import" not in source
@@ -56,8 +62,8 @@ def test_one_small_file_that_fetches_nothing(compared_run: Path) -> None:
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in Page(source).tags}
 
 
-def test_well_formed_with_unique_identifiers_and_alternative_texts(compared_run: Path) -> None:
-    page = _page(compared_run)
+def test_well_formed_with_unique_identifiers_and_alternative_texts(written: Path) -> None:
+    page = Page(written.read_text(encoding="utf-8"))
     assert page.open == []
     known = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(known) == len(set(known))
@@ -66,8 +72,8 @@ def test_well_formed_with_unique_identifiers_and_alternative_texts(compared_run:
     assert all(attributes.get("aria-label") or attributes.get("alt") for attributes in pictures)
 
 
-def test_the_summary_tells_the_run_in_words(compared_run: Path) -> None:
-    text = " ".join(_page(compared_run).text.split())
+def test_the_summary_tells_the_run_in_words(written: Path) -> None:
+    text = " ".join(Page(written.read_text(encoding="utf-8")).text.split())
     assert (
         "base model lamb was tuned with a LoRA adapter, rank 8, on 1,200 instructions from dolly-small.jsonl"
         in text
@@ -76,7 +82,7 @@ def test_the_summary_tells_the_run_in_words(compared_run: Path) -> None:
     assert "the loss fell from 4.300 to" in text
     assert "below that of the best of 2 clients trained alone (client-01:" in text
     assert "above that of the model trained on all data pooled" in text
-    for fact in ("Parameters frozen 6.82 M", "Share trainable 3.0 %", "Peak memory 910 MB"):
+    for fact in ("Parameters frozen6.82 M", "Share trainable3.0 %", "Peak memory910 MB"):
         assert fact in text
 
 
@@ -143,6 +149,6 @@ def test_a_damaged_allocation_is_named(run: Path) -> None:
         write_report(run)
 
 
-def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
-    first = write_report(run).read_bytes()
-    assert write_report(run).read_bytes() == first
+def test_the_same_run_gives_the_same_bytes(written: Path) -> None:
+    first = written.read_bytes()
+    assert write_report(written.parent).read_bytes() == first

@@ -22,27 +22,32 @@ _Cells = list[tuple[str, bool]]
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: its heading, the value of a row, how it is written, and which extreme is best."""
+    """A column: its heading, the value of a row, how a row is written, and which extreme is best."""
 
     heading: str
     value: Callable[[Row], float | None]
-    write: Callable[[float | None], str] = fixed
+    write: Callable[[Row], str]
     best: Callable[..., float] | None = None
 
 
 def _columns(comparison: Comparison) -> list[_Column]:
     columns = [
-        _Column("Examples", lambda row: row.examples, whole),
-        _Column("Loss", lambda row: row.loss, best=min),
-        _Column("Best loss", lambda row: row.best_loss, best=min),
-        _Column("at round", lambda row: row.best_round, whole),
-        _Column("Perplexity", lambda row: row.perplexity, lambda value: fixed(value, 2), min),
-        _Column("Loss ratio", lambda row: row.relative_loss),
+        _Column("Examples", lambda row: row.examples, lambda row: whole(row.examples)),
+        _Column("Loss", lambda row: row.loss, lambda row: fixed(row.loss), min),
+        _Column("Ratio", lambda row: row.relative_loss, lambda row: fixed(row.relative_loss)),
+        _Column("Best, at round", lambda row: row.best_loss, _best_loss, min),
+        _Column("Perplexity", lambda row: row.perplexity, lambda row: fixed(row.perplexity, 2), min),
     ]
     if comparison.has_rouge:
-        columns.append(_Column("ROUGE-L", lambda row: row.rouge_l, best=max))
-        columns.append(_Column("ROUGE ratio", lambda row: row.relative_rouge_l))
+        columns += [
+            _Column("ROUGE-L", lambda row: row.rouge_l, lambda row: fixed(row.rouge_l), max),
+            _Column("Ratio", lambda row: row.relative_rouge_l, lambda row: fixed(row.relative_rouge_l)),
+        ]
     return columns
+
+
+def _best_loss(row: Row) -> str:
+    return f"{fixed(row.best_loss)}, {row.best_round}"
 
 
 def _cells(column: _Column, rows: Sequence[Row]) -> _Cells:
@@ -50,7 +55,7 @@ def _cells(column: _Column, rows: Sequence[Row]) -> _Cells:
     values = [column.value(row) for row in rows]
     known = [value for value in values if value is not None and is_number(value)]
     best = column.best(known) if column.best and len(known) > 1 else None
-    return [(column.write(value), best is not None and value == best) for value in values]
+    return [(column.write(row), best is not None and v == best) for row, v in zip(rows, values, strict=True)]
 
 
 def _table(title: str, caption: str) -> Table:
@@ -71,7 +76,7 @@ def _fill(table: Table, first: str, labels: Sequence[str], columns: list[tuple[s
 def comparison_table(comparison: Comparison) -> Table:
     """Return the overall comparison for a terminal of 100 columns; the best of each column is bold."""
     reference = comparison.reference.label
-    caption = f"Loss in nats per response token. A ratio above 1: {reference} is better than that model."
+    caption = f"Loss in nats per response token. A ratio above 1: {reference} is the better one."
     cells = [(column.heading, _cells(column, comparison.rows)) for column in _columns(comparison)]
     table = _table("The models on the held-out questions", caption)
     return _fill(table, "Model", [row.label for row in comparison.rows], cells)
@@ -101,8 +106,11 @@ def category_table(
 
 
 def _category_cells(rows: Sequence[Row], figure: str, category: str) -> _Cells:
+    def value(row: Row) -> float | None:
+        return _by_category(row, figure).get(category)
+
     best = min if figure == "loss" else max
-    return _cells(_Column(category, lambda row: _by_category(row, figure).get(category), best=best), rows)
+    return _cells(_Column(category, value, lambda row: fixed(value(row)), best), rows)
 
 
 def _by_category(row: Row, figure: str) -> dict[str, float]:
