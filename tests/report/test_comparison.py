@@ -58,6 +58,33 @@ def test_runs_of_one_name_are_told_apart(run: Path, make_run: MakeRun, tmp_path:
     assert labels == [str(run), str(tmp_path / "elsewhere" / "quickstart")]
 
 
+def test_baselines_of_two_runs_are_told_apart(compared_run: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "second")
+    make_run(other / "baselines" / "untuned", rounds=0)
+    records = [r for run in map(read_record, (compared_run, other)) for r in (run, *run.baselines())]
+    labels = [row.label for row in compare(records).rows]
+    assert labels[:3] == ["quickstart", "quickstart/untuned", "alone-client-00"]
+    assert labels[-2:] == ["second", "second/untuned"]
+
+
+def test_the_fingerprint_of_the_holdout_decides_where_it_is_known(compared_run: Path) -> None:
+    record = read_record(compared_run)
+    first, second, third = (
+        replace(record, environment={"data": {"fingerprint": data, "holdout_fingerprint": holdout}})
+        for data, holdout in (("a", "x"), ("b", "x"), ("a", "y"))
+    )
+    assert len(compare([first, second]).rows) == 2
+    with pytest.raises(ShepherdError, match="holdout_fingerprint y against x"):
+        compare([first, third])
+
+
+def test_different_bases_are_pointed_out(run: Path) -> None:
+    record = read_record(run)
+    other = replace(record, environment={**record.environment, "base_model": {"fingerprint": "other"}})
+    assert "base models differ" in to_markdown(compare([record, other]))
+    assert "base models differ" not in to_markdown(compare([record, record]))
+
+
 def test_the_terminal_table_fits_and_marks_the_best(comparison: Comparison) -> None:
     lines = _printed(comparison_table(comparison))
     assert max(map(len, lines)) <= 100

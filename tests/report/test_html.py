@@ -53,6 +53,12 @@ def written(finished_run: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures out, for tests of the words: drawing takes most of the time."""
+    monkeypatch.setattr("shepherd.report.html.drawn", lambda *_: "")
+
+
 def test_one_small_file_that_fetches_nothing(written: Path) -> None:
     path, source = written, written.read_text(encoding="utf-8")
     assert path.stat().st_size < 3_000_000
@@ -86,6 +92,7 @@ def test_the_summary_tells_the_run_in_words(written: Path) -> None:
         assert fact in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_without_baselines_shows_before_and_after(run: Path) -> None:
     text = _page(run).text
     assert "Before and after" in text
@@ -137,6 +144,7 @@ def test_rows_everybody_answered_come_first(compared_run: Path) -> None:
     assert all(len(question.answers) == 5 for question in questions)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unfinished_baselines_are_named(compared_run: Path) -> None:
     path = compared_run / "baselines" / "centralised" / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))

@@ -52,9 +52,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models beside each other; the first row is the reference of the ratios."""
+    """Models beside each other; the first row is the reference of the ratios.
+
+    Attributes
+    ----------
+    rows : list of Row
+        The models.
+    several_bases : bool
+        Whether they are tuned from different base models, whose tokens may differ.
+    """
 
     rows: list[Row]
+    several_bases: bool = False
 
     @property
     def reference(self) -> Row:
@@ -91,25 +100,40 @@ def compare(records: Sequence[Record]) -> Comparison:
         _check_same_holdout(records[0], other)
     labels = _unique_labels(records)
     reference = records[0].final
-    return Comparison([_row(record, label, reference) for record, label in zip(records, labels, strict=True)])
+    rows = [_row(record, label, reference) for record, label in zip(records, labels, strict=True)]
+    return Comparison(rows, several_bases=len({_base(record) for record in records}) > 1)
 
 
 def _check_same_holdout(reference: Record, other: Record) -> None:
+    """Refuse another hold-out: by its own fingerprint where both runs wrote it, else by data and row count."""
     ours, theirs = reference.environment.get("data") or {}, other.environment.get("data") or {}
-    for key, meaning in (("fingerprint", "other data"), ("holdout_rows", "another number of held-out rows")):
+    known = all(data.get("holdout_fingerprint") for data in (ours, theirs))
+    for key in ("holdout_fingerprint",) if known else ("fingerprint", "holdout_rows"):
         if ours.get(key) != theirs.get(key):
             raise ShepherdError(
-                f"{other.path} cannot be compared with {reference.path}: it was evaluated on {meaning} "
-                f"({key} {theirs.get(key)} against {ours.get(key)}); compare runs of the same data section."
+                f"{other.path} cannot be compared with {reference.path}: it was evaluated on another hold-out "
+                f"({key} {theirs.get(key)} against {ours.get(key)}); compare runs of the same data and seed."
             )
 
 
 def _unique_labels(records: Sequence[Record]) -> list[str]:
     labels = [record.label for record in records]
-    return [
-        label if labels.count(label) == 1 else str(record.path)
-        for label, record in zip(labels, records, strict=True)
-    ]
+    for longer in (_label_in_run, lambda record: str(record.path)):
+        labels = [
+            label if labels.count(label) == 1 else longer(record)
+            for label, record in zip(labels, records, strict=True)
+        ]
+    return labels
+
+
+def _label_in_run(record: Record) -> str:
+    """Return a baseline's label behind its run's: quickstart/untuned."""
+    folder = record.path.resolve().parent
+    return f"{folder.parent.name}/{record.label}" if folder.name == "baselines" else record.label
+
+
+def _base(record: Record) -> object:
+    return (record.environment.get("base_model") or {}).get("fingerprint")
 
 
 def _row(record: Record, label: str, reference: Metric) -> Row:

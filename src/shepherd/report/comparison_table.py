@@ -35,7 +35,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
         _Column("Examples", lambda row: row.examples, lambda row: whole(row.examples)),
         _Column("Loss", lambda row: row.loss, lambda row: fixed(row.loss), min),
         _Column("Ratio", lambda row: row.relative_loss, lambda row: fixed(row.relative_loss)),
-        _Column("Best, at round", lambda row: row.best_loss, _best_loss, min),
+        _Column("Best (round)", lambda row: row.best_loss, _best_loss, min),
         _Column("Perplexity", lambda row: row.perplexity, lambda row: fixed(row.perplexity, 2), min),
     ]
     if comparison.has_rouge:
@@ -47,7 +47,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
 
 
 def _best_loss(row: Row) -> str:
-    return f"{fixed(row.best_loss)}, {row.best_round}"
+    return f"{fixed(row.best_loss)} ({row.best_round})"
 
 
 def _cells(column: _Column, rows: Sequence[Row]) -> _Cells:
@@ -77,6 +77,8 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return the overall comparison for a terminal of 100 columns; the best of each column is bold."""
     reference = comparison.reference.label
     caption = f"Loss in nats per response token. A ratio above 1: {reference} is the better one."
+    if comparison.several_bases:
+        caption += " The base models differ: their losses compare only if their tokenizers are the same."
     cells = [(column.heading, _cells(column, comparison.rows)) for column in _columns(comparison)]
     table = _table("The models on the held-out questions", caption)
     return _fill(table, "Model", [row.label for row in comparison.rows], cells)

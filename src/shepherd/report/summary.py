@@ -17,9 +17,10 @@ def section(record: Record, name: str) -> dict[str, Any]:
 
 
 def base_name(record: Record) -> str:
-    """Return the base model's name."""
+    """Return the base model's name: a hub name whole, of a folder its last part."""
     base = record.environment.get("base_model") or {}
-    return str(base.get("name") or section(record, "model").get("base") or "(unnamed)")
+    name = str(base.get("name") or section(record, "model").get("base") or "(unnamed)")
+    return Path(name).name or name if name.startswith((".", "/", "~")) or name.count("/") > 1 else name
 
 
 def sentences(record: Record, baselines: Sequence[Record], clients: int | None) -> list[str]:
