@@ -1,8 +1,8 @@
 """FedIT's baselines as runs of their own: the untuned base, one client alone, everything in one place.
 
-Each is the federated config with a few values changed, on the same hold-out, and each trains on as many
-examples as the federation did. What never averages keeps its optimiser from round to round, so that it
-is as strong as plain training.
+Each is the federated config with a few values changed, on the same hold-out and the same budget: as many
+examples as the federation trained on or, for a client alone, as many rounds if that is asked for. What never averages keeps its
+optimiser from round to round, so that it is as strong as plain training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from shepherd.aggregation import FedAvg
 from shepherd.config import RunConfig
@@ -27,12 +27,18 @@ from shepherd.run import Run, execute, load_run
 from shepherd.run_directory import RunDirectory
 from shepherd.settings import nearest
 
+Budget = Literal["examples", "rounds"]
 CENTRALISED = "centralised"
 UNTUNED = "untuned"
 
 
 def baseline_configs(
-    config: RunConfig, federated: Record, clients: Sequence[int], names: Sequence[str], sizes: Sequence[int]
+    config: RunConfig,
+    federated: Record,
+    clients: Sequence[int],
+    names: Sequence[str],
+    sizes: Sequence[int],
+    budget: Budget = "examples",
 ) -> Iterator[tuple[str, RunConfig]]:
     """Yield (label, config) of the untuned base, of each client alone, and of centralised tuning.
 
@@ -46,14 +52,18 @@ def baseline_configs(
         Who trains alone, by number.
     names, sizes : sequence, [clients]
         The population.
+    budget : str
+        What a client alone may spend: as many ``examples`` as the whole federation did (with few of its
+        own it sees them again and again), or its own local training in as many ``rounds``.
     """
     yield UNTUNED, _derived(config, UNTUNED, rounds=0)
-    budget = federated.examples / max(1, config.rounds)
+    each_round = federated.examples / max(1, config.rounds)
     for client in clients:
         label = f"alone-{_folder_name(names[client])}"
-        yield label, _pooled(config, label, client, budget / sizes[client])
+        epochs = each_round / sizes[client] if budget == "examples" else config.training.epochs
+        yield label, _pooled(config, label, client, epochs)
     allocation = Iid(clients=1)
-    pooled = _pooled(config, CENTRALISED, 0, budget / sum(sizes))
+    pooled = _pooled(config, CENTRALISED, 0, each_round / sum(sizes))
     yield CENTRALISED, pooled.model_copy(update={"allocation": allocation})
 
 
@@ -96,6 +106,7 @@ def run_baselines(
     config: RunConfig,
     names: Sequence[str] | None,
     alone: int,
+    budget: Budget,
     progress: Callable[[str], AbstractContextManager[Observer]],
 ) -> None:
     """Complete the federated run, then every baseline of it; what is finished is left as it is.
@@ -108,6 +119,8 @@ def run_baselines(
         Who trains alone; `alone` clients are drawn where nobody is named.
     alone : int
         How many to draw.
+    budget : str
+        What a client alone may spend; see `baseline_configs`.
     progress : callable
         Gives, for a label, the observer to show the run with.
     """
@@ -119,7 +132,8 @@ def run_baselines(
         if names is None
         else [_number(name, dealt.allocated.names) for name in names]
     )
-    for label, derived in baseline_configs(config, federated, chosen, dealt.allocated.names, sizes):
+    names_of_all = dealt.allocated.names
+    for label, derived in baseline_configs(config, federated, chosen, names_of_all, sizes, budget):
         _completed(derived, label, progress)
     write_report(config.run.directory)
 

@@ -9,7 +9,7 @@ import errno
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -88,6 +88,12 @@ def baselines(
     clients: Annotated[
         str | None, typer.Option(help="Who trains alone, by name, separated by commas; drawn unless told.")
     ] = None,
+    budget: Annotated[
+        Literal["examples", "rounds"],
+        typer.Option(
+            help="A client alone trains on as many examples, or in as many rounds, as the federation."
+        ),
+    ] = "examples",
     alone: Annotated[int, typer.Option(min=0, help="How many clients to draw to train alone.")] = 3,
 ) -> None:
     """Run the untuned base, single clients and centralised tuning on the federated run's budget.
@@ -100,7 +106,7 @@ def baselines(
 
     names = [name.strip() for name in clients.split(",")] if clients else None
     resolved = load_config(config, overrides or ())
-    run_baselines(resolved, names, alone, lambda label: RunProgress(out, label))
+    run_baselines(resolved, names, alone, budget, lambda label: RunProgress(out, label))
     compare([resolved.run.directory])
 
 
@@ -125,6 +131,8 @@ def compare(
     elif form == "table":
         out.print(comparison_table(comparison))
         out.print(category_table(comparison))
+        if comparison.has_rouge:
+            out.print(category_table(comparison, "rouge_l"))
     else:
         raise ShepherdError(f"--format is '{form}'; use table, markdown or csv.")
 

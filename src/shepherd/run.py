@@ -172,8 +172,9 @@ def _describe(config: RunConfig, prepared: Prepared, directory: RunDirectory) ->
             "git_commit": git_commit(),
             "data": {
                 "source": dealt.train.source,
-                "fingerprint": dealt.test.fingerprint(),
-                "training_fingerprint": prepared.examples.fingerprint,
+                "training_fingerprint": dealt.train.fingerprint(),
+                "holdout_fingerprint": dealt.test.fingerprint(),
+                "encoded_fingerprint": prepared.examples.fingerprint,
                 "training_rows": len(dealt.train),
                 "holdout_rows": len(dealt.test),
                 "truncated_rows": prepared.examples.truncated,

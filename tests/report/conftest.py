@@ -135,7 +135,7 @@ def write_run(
         "git_commit": "0586695",
         "data": {
             "source": "/data/dolly-small.jsonl",
-            "fingerprint": fingerprint,
+            "holdout_fingerprint": fingerprint,
             "training_rows": 1200,
             "holdout_rows": holdout_rows,
             "truncated_rows": 3,

@@ -14,6 +14,7 @@ from shepherd.model.adapter import Adapter, check_like
 from shepherd.model.base import Base
 from shepherd.model.batch import Batch
 from shepherd.model.kinds import AdapterKind
+from shepherd.model.lora import fuse
 from shepherd.randomness import torch_seed
 
 _PEFT_NAME = "default"
@@ -48,6 +49,7 @@ class AdaptedModel:
             torch.manual_seed(torch_seed(seed, "adapter"))
             warnings.simplefilter("ignore")
             self.peft = _attach(base, self.config)
+        fuse(self.peft)
         self.parameters = {
             name.replace(f".{_PEFT_NAME}.", "."): parameter
             for name, parameter in self.peft.named_parameters()

@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import functional
 
 
-
 class LoraProduct(torch.autograd.Function):
     """``y = x W' + b + s (x A') B'`` with W and b frozen.
 

@@ -105,15 +105,16 @@ def compare(records: Sequence[Record]) -> Comparison:
 
 
 def _check_same_holdout(reference: Record, other: Record) -> None:
-    """Refuse another hold-out: by its own fingerprint where both runs wrote it, else by data and row count."""
-    ours, theirs = reference.environment.get("data") or {}, other.environment.get("data") or {}
-    known = all(data.get("holdout_fingerprint") for data in (ours, theirs))
-    for key in ("holdout_fingerprint",) if known else ("fingerprint", "holdout_rows"):
-        if ours.get(key) != theirs.get(key):
-            raise ShepherdError(
-                f"{other.path} cannot be compared with {reference.path}: it was evaluated on another hold-out "
-                f"({key} {theirs.get(key)} against {ours.get(key)}); compare runs of the same data and seed."
-            )
+    """Refuse a run that was evaluated on other examples."""
+    if _holdout(reference) != _holdout(other):
+        raise ShepherdError(
+            f"{other.path} cannot be compared with {reference.path}: it was evaluated on another hold-out; "
+            "compare runs of the same data and seed."
+        )
+
+
+def _holdout(record: Record) -> str | None:
+    return (record.environment.get("data") or {}).get("holdout_fingerprint")
 
 
 def _unique_labels(records: Sequence[Record]) -> list[str]:
