@@ -99,9 +99,13 @@ def figures(records: dict, what: str) -> dict[str, float]:
 def table(options: argparse.Namespace) -> None:
     for scheme in SCHEMES:
         by_seed = [finals(options, scheme, seed) for seed in options.seeds]
-        print(f"\n### {scheme}\n\n| model | loss, final | loss, best round | relative to federated | ROUGE-L |")
+        print(
+            f"\n### {scheme}\n\n| model | loss, final | loss, best round | relative to federated | ROUGE-L |"
+        )
         print("|---|---|---|---|---|")
-        columns = {what: [figures(records, what) for records in by_seed] for what in ("loss", "best", "rouge_l")}
+        columns = {
+            what: [figures(records, what) for records in by_seed] for what in ("loss", "best", "rouge_l")
+        }
         for model in MODELS:
             cells = [spread([seed[model] for seed in columns[what]]) for what in ("loss", "best")]
             ratio = spread([seed[model] / seed["federated"] for seed in columns["loss"]])
@@ -121,7 +125,10 @@ def draw(options: argparse.Namespace) -> None:
     for axes, scheme in zip(figure.subplots(1, 2, sharey=True), SCHEMES, strict=True):
         for position, seed in enumerate(options.seeds):
             records = finals(options, scheme, seed)
-            lines = [("C0", [records["federated"]], "federated"), ("C2", [records["centralised"]], "centralised")]
+            lines = [
+                ("C0", [records["federated"]], "federated"),
+                ("C2", [records["centralised"]], "centralised"),
+            ]
             for colour, members, name in [*lines, ("C1", records["alone"], "one client alone")]:
                 for number, record in enumerate(members):
                     label = name if position == number == 0 else None
@@ -133,11 +140,15 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=("run", "table"))
     parser.add_argument("--data", default="databricks/databricks-dolly-15k")
     parser.add_argument("--base", default="lamb")
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
+    parser.add_argument(
+        "--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2]
+    )
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1)

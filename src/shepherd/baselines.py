@@ -1,8 +1,8 @@
 """FedIT's baselines as runs of their own: the untuned base, one client alone, everything in one place.
 
 Each is the federated config with a few values changed, on the same hold-out and the same budget: as many
-examples as the federation trained on or, for a client alone, as many rounds if that is asked for. What never averages keeps its
-optimiser from round to round, so that it is as strong as plain training.
+examples as the federation trained on or, for a client alone, as many rounds if that is asked for. What never
+averages keeps its optimiser from round to round, so that it is as strong as plain training.
 """
 
 from __future__ import annotations

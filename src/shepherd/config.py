@@ -139,7 +139,7 @@ def preset_names() -> list[str]:
 def preset_text(name: str) -> str:
     """Return a preset's YAML, comments included."""
     if name not in preset_names():
-        raise ShepherdError(f"There is no preset '{name}'{nearest(name, preset_names())}.")
+        raise ShepherdError(f"There is no preset '{name}'{nearest(name, preset_names())}")
     return (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -185,7 +185,7 @@ def _read(source: str) -> dict[str, Any]:
     elif source in preset_names():
         text = preset_text(source)
     else:
-        raise ShepherdError(f"There is no preset or YAML file '{source}'{nearest(source, preset_names())}.")
+        raise ShepherdError(f"There is no preset or YAML file '{source}'{nearest(source, preset_names())}")
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -245,4 +245,5 @@ def _explain(error: ValidationError) -> str:
     message = message.removeprefix("Value error, ").rstrip(".")
     given = first.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | list) else ""
-    return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}."
+    end = "" if message.endswith("?") and not shown else "."
+    return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"

@@ -63,7 +63,7 @@ def _start(name: str, config: RunConfig) -> Any:
     }[name]
     places = {"logging_dir": str(config.run.directory)} if cls.requires_logging_directory else {}
     try:
-        tracker = cls(config.run.name if name == "tensorboard" else "shepherd", **places)
+        tracker = cls(name if name == "tensorboard" else "shepherd", **places)
         if hasattr(tracker, "start"):
             tracker.start()
         tracker.store_init_configuration(_plain(config.resolved()))

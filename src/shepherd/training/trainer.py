@@ -101,6 +101,8 @@ class GeneralClient:
             ),
             optimizers=(optimizer, schedule),
         )
+        # It prints a line per client; the run's own progress says more.
+        self.trainer.remove_callback(transformers.PrinterCallback)
 
     def initiate_local_training(self) -> None:
         """Step 3: the last chance to look or change before training; does nothing here."""
