@@ -21,7 +21,7 @@ from shepherd.preparation import deal
 from shepherd.progress import RunProgress
 from shepherd.report.html import write_report
 from shepherd.report.record import Record, read_record
-from shepherd.run import execute
+from shepherd.runs import execute
 
 SCHEMES = ("dirichlet", "shards")
 MODELS = ("untuned", "alone (mean of three)", "alone (best of three)", "federated", "centralised")

@@ -5,9 +5,30 @@
 >>> finished.record.final["loss"]
 """
 
-from shepherd.config import RunConfig, load_config
-from shepherd.errors import ShepherdError
-from shepherd.run import Run, load_run, run
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shepherd.config import RunConfig, load_config
+    from shepherd.errors import ShepherdError
+    from shepherd.runs import Run, load_run, run
+
+_HOMES = {
+    "Run": "shepherd.runs",
+    "RunConfig": "shepherd.config",
+    "ShepherdError": "shepherd.errors",
+    "load_config": "shepherd.config",
+    "load_run": "shepherd.runs",
+    "run": "shepherd.runs",
+}
 
 __all__ = ["Run", "RunConfig", "ShepherdError", "load_config", "load_run", "run"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: PEFT and transformers take seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shepherd' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -23,8 +23,8 @@ from shepherd.preparation import deal
 from shepherd.randomness import generator
 from shepherd.report.html import write_report
 from shepherd.report.record import Record
-from shepherd.run import Run, execute, load_run
 from shepherd.run_directory import RunDirectory
+from shepherd.runs import Run, execute, load_run
 from shepherd.settings import nearest
 
 Budget = Literal["examples", "rounds"]

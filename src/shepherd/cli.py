@@ -44,7 +44,7 @@ def run(
     from shepherd.config import load_config
     from shepherd.progress import RunProgress
     from shepherd.report.terminal import print_summary
-    from shepherd.run import run as run_config
+    from shepherd.runs import run as run_config
 
     resolved = load_config(config, overrides or ())
     with RunProgress(out, resolved.run.name) as progress:
@@ -149,7 +149,7 @@ def generate(
     from rich.text import Text
 
     from shepherd.generate import side_by_side
-    from shepherd.run import load_run
+    from shepherd.runs import load_run
 
     table = Table("instruction", "base", "federated", show_lines=True)
     for answer in side_by_side(load_run(run), prompt, context, max_new_tokens):
@@ -164,7 +164,7 @@ def export(
 ) -> None:
     """Merge the adapter into its base: a plain Hugging Face model directory."""
     from shepherd.export import export_merged
-    from shepherd.run import load_run
+    from shepherd.runs import load_run
 
     export_merged(load_run(run), merged)
     out.print(f"The merged model is in {merged}", highlight=False, soft_wrap=True)

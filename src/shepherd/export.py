@@ -8,7 +8,7 @@ import torch
 
 from shepherd.errors import ShepherdError
 from shepherd.files import explained, write_directory
-from shepherd.run import Run
+from shepherd.runs import Run
 
 
 def export_merged(run: Run, directory: Path) -> None:

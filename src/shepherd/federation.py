@@ -5,6 +5,7 @@ participation -> coreset -> local training -> transforms -> aggregation -> evalu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from shepherd.backend import Backend
 from shepherd.config import RunConfig
+from shepherd.errors import ShepherdError
 from shepherd.machine import peak_memory_bytes
 from shepherd.messages import ClientJob, ClientUpdate
 from shepherd.model.adapter import Adapter
@@ -92,6 +94,7 @@ class Federation:
         accumulator = config.aggregation.start(state.adapter)
         clients, lines, sent = dict(state.clients), [], state.adapter.wire_bytes
         for update in self.backend.train(self._jobs(cohort, choices, state)):
+            self._refuse_diverged(update, number)
             accumulator = config.aggregation.accumulate(accumulator, update)
             if update.state:
                 clients[str(update.client)] = update.state
@@ -124,6 +127,14 @@ class Federation:
                 state.adapter,
                 choices.get(client),
                 kept,
+            )
+
+    def _refuse_diverged(self, update: ClientUpdate, number: int) -> None:
+        """One NaN would spread to everybody's adapter for good; stop while the last round is still whole."""
+        if not math.isfinite(update.update.norm()):
+            raise ShepherdError(
+                f"Client '{self.names[update.client]}' diverged in round {number}: its update is not finite. "
+                f"Lower training.lr or set training.clip_norm; what was committed up to round {number - 1} is kept."
             )
 
     def _at_server(self, step: Adapter, round: int) -> Adapter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from datasets import Dataset
+import pyarrow
 
 from shepherd.config import RunConfig
 from shepherd.data.encoding import encode_prompts
@@ -15,7 +15,7 @@ from shepherd.evaluation.generation import greedy_answers
 from shepherd.model.adapted import AdaptedModel
 
 if TYPE_CHECKING:
-    from shepherd.run import Run
+    from shepherd.runs import Run
 
 
 def answers(
@@ -25,7 +25,7 @@ def answers(
 
     The prompt is the one the run was trained with.
     """
-    table = Dataset.from_dict(
+    table = pyarrow.table(
         {
             "instruction": [instruction for instruction, _ in questions],
             "context": [context for _, context in questions],
@@ -34,9 +34,8 @@ def answers(
         }
     )
     prompt = load_prompt(config.data.prompt, model.tokenizer)
-    prompts = encode_prompts(
-        Instructions(table, "the prompt"), model.tokenizer, prompt, config.data.max_tokens
-    )
+    asked = Instructions.from_arrow(table, "the prompt")
+    prompts = encode_prompts(asked, model.tokenizer, prompt, config.data.max_tokens)
     return greedy_answers(model, prompts, max_new_tokens)
 
 

@@ -38,7 +38,8 @@ def test_more_than_there_are_is_refused_with_the_number() -> None:
 
 def test_every_row_is_whole_text() -> None:
     for row in meadow(2000):
-        assert row["instruction"] and row["response"]
+        assert row["instruction"]
+        assert row["response"]
         assert not set("{}") & set("".join(row.values()))
         assert all(text == text.strip() and "  " not in text for text in row.values())
 

@@ -14,7 +14,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pyarrow
 
@@ -206,7 +205,7 @@ def _joined(tables: list[pyarrow.Table], source: str) -> Instructions:
             f"The clients' files in {source} do not fit together ({reason}); "
             "give each column the same kind of values in every file."
         ) from error
-    return Instructions(datasets.Dataset(datasets.table.InMemoryTable(whole)), source)
+    return Instructions.from_arrow(whole, source)
 
 
 def _hold_out(directory: Path) -> Instructions | None:

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pyarrow
 
@@ -21,6 +20,9 @@ from shepherd.data.layouts import Example, find_layout, read_example
 from shepherd.data.reading import Row, Rows, ending, read_rows
 from shepherd.errors import ShepherdError
 from shepherd.strategy import nearest
+
+if TYPE_CHECKING:
+    import datasets
 
 _PARTS = ("instruction", "context", "responses", "category")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
@@ -43,6 +45,14 @@ class Instructions:
 
     table: datasets.Dataset
     source: str
+
+    @classmethod
+    def from_arrow(cls, table: pyarrow.Table, source: str) -> Instructions:
+        """Wrap an Arrow table that has the four columns."""
+        from datasets import Dataset
+        from datasets.table import InMemoryTable
+
+        return cls(Dataset(InMemoryTable(table)), source)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -115,7 +125,7 @@ def read_instructions(
     for name in known:
         if name not in taken and not name == layout.category == "category":
             arrays[_free_name(name, known)] = _other_column([row.get(name) for _, row in found], name, path)
-    return Instructions(datasets.Dataset(datasets.table.InMemoryTable.from_pydict(arrays)), path)
+    return Instructions.from_arrow(pyarrow.table(arrays), path)
 
 
 def _parts(examples: list[Example]) -> dict[str, pyarrow.Array]:
@@ -171,6 +181,8 @@ def _meadow_rows(rows: int | None) -> Rows:
 
 
 def _hub_rows(path: str) -> Rows:
+    import datasets
+
     name, _, split = path.partition(":")
     try:
         table = datasets.load_dataset(name, split=split or "train")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,9 +15,11 @@ from shepherd.data.instructions import Instructions
 from shepherd.evaluation.generation import greedy_answers
 from shepherd.evaluation.loss import held_out_losses
 from shepherd.evaluation.rouge import rouge_l
-from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.settings import Settings
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
 
 Metric = Literal["loss", "rouge_l"]
 

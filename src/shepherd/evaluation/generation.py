@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from shepherd.model.adapted import AdaptedModel
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
 
 
 @torch.inference_mode()

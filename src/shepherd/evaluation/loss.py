@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from shepherd.data.encoding import EncodedExamples
-from shepherd.model.adapted import AdaptedModel
 from shepherd.model.batch import make_batch
 from shepherd.training.engine import micro_batches
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
 
 
 @dataclass(frozen=True)

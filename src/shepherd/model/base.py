@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from shepherd.errors import ShepherdError
 from shepherd.settings import Settings
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 EMBEDDED = "lamb"
+log = logging.getLogger(__name__)
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -56,6 +60,8 @@ class Base:
 
 def load_tokenizer(config: BaseModelConfig) -> Any:
     """Load the base model's tokenizer; it always has a padding token afterwards."""
+    from transformers import AutoTokenizer
+
     source = _source(config.base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
@@ -79,19 +85,25 @@ def load_base(config: BaseModelConfig) -> Base:
     ShepherdError
         If the device, the quantisation or the model is not to be had, saying which and what to do.
     """
+    # Here and not above: a command that loads no model does not wait seconds for transformers.
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
     device = choose_device(config.device)
     source = _source(config.base)
     tokenizer = load_tokenizer(config)
-    transformers.utils.logging.disable_progress_bar()
+    disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=choose_dtype(config.dtype, device),
             trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
             **_quantisation(config, device),
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ShepherdError(f"Cannot load base model '{config.base}': {_first_line(error)}") from error
+    _check_complete(found, config.base)
     if config.quantisation == "none":
         model.to(device)
     model.requires_grad_(False).eval()
@@ -156,6 +168,21 @@ def _source(name: str) -> str:
     return str(path)
 
 
+def _check_complete(found: Mapping[str, Any], name: str) -> None:
+    """Refuse a base that transformers would fill up with random weights."""
+    for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        keys = sorted(map(str, found.get(what) or ()))
+        if keys and what == "unexpected_keys":
+            log.warning(
+                "'%s' holds %d tensors its config has no place for, such as %s.", name, len(keys), keys[0]
+            )
+        elif keys:
+            raise ShepherdError(
+                f"The weights of '{name}' do not fit its config.json: {len(keys)} {what.replace('_keys', '')}, such "
+                f"as {keys[0]}; give a complete causal language model."
+            )
+
+
 def _quantisation(config: BaseModelConfig, device: torch.device) -> dict[str, Any]:
     if config.quantisation == "none":
         return {}
@@ -171,7 +198,9 @@ def _quantisation(config: BaseModelConfig, device: torch.device) -> dict[str, An
             f"model.quantisation={config.quantisation} needs bitsandbytes; "
             "install it with: pip install 'fedshepherd[quantise]'"
         ) from error
-    settings = transformers.BitsAndBytesConfig(
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
         load_in_8bit=config.quantisation == "8bit",
         load_in_4bit=config.quantisation == "4bit",
         bnb_4bit_quant_type="nf4",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import peft
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from shepherd.strategy import Strategy, one_of
+
+if TYPE_CHECKING:
+    import peft
 
 
 class AdapterKind(Strategy):
@@ -42,6 +46,8 @@ class Lora(AdapterKind):
 
     def peft_config(self) -> peft.LoraConfig:
         """Return PEFT's `LoraConfig` for a causal language model."""
+        import peft
+
         return peft.LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,

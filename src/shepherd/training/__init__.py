@@ -3,13 +3,12 @@
 from shepherd.strategy import one_of
 from shepherd.training.base import LocalOutcome, LocalTask, Training
 from shepherd.training.engine import Engine
-from shepherd.training.trainer import GeneralClient, TransformersTraining
+from shepherd.training.trainer import TransformersTraining
 
 TrainingChoice = one_of(Training, Engine, TransformersTraining)
 
 __all__ = [
     "Engine",
-    "GeneralClient",
     "LocalOutcome",
     "LocalTask",
     "Training",

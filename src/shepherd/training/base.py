@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from shepherd.model.adapted import AdaptedModel
 from shepherd.model.batch import Examples
 from shepherd.randomness import generator
 from shepherd.strategy import Strategy
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from shepherd.model.adapted import AdaptedModel
 from shepherd.model.batch import Batch, Examples, make_batch
 from shepherd.randomness import torch_seed
 from shepherd.training.base import LocalOutcome, LocalTask, Training
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
 
 #: Padded tokens in a micro-batch, by kind of device.
 _BUDGETS = {"cpu": 1024}

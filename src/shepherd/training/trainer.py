@@ -1,148 +1,18 @@
-"""`GeneralClient`: the original Shepherd's five steps, on top of `transformers.Trainer`.
-
-Anything Trainer can do, a client can do: subclass `GeneralClient`, override a step, and name a
-`TransformersTraining` that uses it in the config (``training: {name: mypackage.MyTraining}``).
-"""
+"""Local training by `transformers.Trainer`, for whatever the engine cannot do."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-import transformers
 from pydantic import Field
-from torch.utils.data import Dataset, SequentialSampler
 
-from shepherd.model.adapted import AdaptedModel
 from shepherd.training.base import LocalOutcome, LocalTask, Training
 from shepherd.training.engine import training_mode
 
-IGNORED = -100
-
-
-class LocalDataset(Dataset):
-    """The client's examples in the order in which they are trained on, as Trainer wants them."""
-
-    def __init__(self, task: LocalTask, rows: np.ndarray) -> None:
-        self.task = task
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
-        tokens, unlabelled = self.task.examples.example(int(self.rows[index]))
-        ids = [int(token) for token in tokens]
-        return {"input_ids": ids, "labels": [IGNORED] * unlabelled + ids[unlabelled:]}
-
-
-class LocalTrainer(transformers.Trainer):
-    """Trainer that keeps the given order and the optimiser it was handed."""
-
-    def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)
-
-
-class GeneralClient:
-    """A client that trains with `transformers.Trainer`, in the five steps of FedIT's code.
-
-    Parameters
-    ----------
-    model : AdaptedModel
-        The model with the global adapter in it.
-    task : LocalTask
-        What to train on.
-    settings : TransformersTraining
-        The hyper-parameters.
-
-    Attributes
-    ----------
-    dataset : LocalDataset
-        After `prepare_local_dataset`.
-    trainer : Trainer
-        After `build_local_trainer`.
-    """
-
-    def __init__(self, model: AdaptedModel, task: LocalTask, settings: TransformersTraining) -> None:
-        self.model = model
-        self.task = task
-        self.settings = settings
-        self.dataset: Dataset | None = None
-        self.trainer: transformers.Trainer | None = None
-
-    def prepare_local_dataset(self) -> None:
-        """Step 1: lay the client's examples out in the order in which they are trained on."""
-        self.dataset = LocalDataset(self.task, np.concatenate(self.settings.batches(self.task)))
-
-    def build_local_trainer(self, folder: str) -> None:
-        """Step 2: build the Trainer, with this run's optimiser and learning rate schedule.
-
-        Parameters
-        ----------
-        folder : str
-            A temporary folder; nothing in it is kept.
-        """
-        optimizer = self.settings.build_optimizer(self.model, self.task)
-        steps = len(self.settings.batches(self.task))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            # Trainer asks for one rate beyond the last step.
-            lambda step: self.settings.rate(self.task, min(step, steps - 1), steps) / self.settings.lr,
-        )
-        self.trainer = LocalTrainer(
-            model=self.model.peft,
-            args=transformers.TrainingArguments(**self.arguments(folder)),
-            train_dataset=self.dataset,
-            data_collator=transformers.DataCollatorForSeq2Seq(
-                self.model.tokenizer, padding=True, label_pad_token_id=IGNORED
-            ),
-            optimizers=(optimizer, schedule),
-        )
-        # It prints a line per client; the run's own progress says more.
-        self.trainer.remove_callback(transformers.PrinterCallback)
-
-    def initiate_local_training(self) -> None:
-        """Step 3: the last chance to look or change before training; does nothing here."""
-
-    def train(self) -> float:
-        """Step 4: train, and return the mean loss in nats per response token."""
-        assert self.trainer is not None
-        return float(self.trainer.train().training_loss)
-
-    def terminate_local_training(self, train_loss: float) -> LocalOutcome:
-        """Step 5: say what was done. The trained adapter is in the model."""
-        batches = self.settings.batches(self.task)
-        examples = [self.task.examples.example(int(row)) for rows in batches for row in rows]
-        assert self.trainer is not None
-        return LocalOutcome(
-            examples=len(examples),
-            tokens=sum(len(tokens) for tokens, _ in examples),
-            response_tokens=sum(len(tokens) - max(start, 1) for tokens, start in examples),
-            steps=len(batches),
-            train_loss=train_loss,
-            state=self.settings.kept_state(self.model, self.task, _plain_optimizer(self.trainer.optimizer)),
-        )
-
-    def arguments(self, folder: str) -> Mapping[str, Any]:
-        """Return the `TrainingArguments`; override to change any of them."""
-        settings = self.settings
-        return {
-            "output_dir": folder,
-            "per_device_train_batch_size": settings.micro_batch,
-            "gradient_accumulation_steps": settings.batch_size // settings.micro_batch,
-            "num_train_epochs": 1,
-            "max_grad_norm": settings.clip_norm or 0.0,
-            "save_strategy": "no",
-            "logging_strategy": "no",
-            "report_to": [],
-            "disable_tqdm": True,
-            "use_cpu": self.model.device.type == "cpu",
-            "remove_unused_columns": False,
-            "dataloader_pin_memory": False,
-        }
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
+    from shepherd.training.general_client import GeneralClient
 
 
 class TransformersTraining(Training):
@@ -157,7 +27,12 @@ class TransformersTraining(Training):
     name: str = "trainer"
     micro_batch_size: int = Field(8, gt=0)
 
-    client: ClassVar[type[GeneralClient]] = GeneralClient
+    def client(self) -> type[GeneralClient]:
+        """Return the class of the clients; override for your own."""
+        # Trainer takes seconds to import; who does not use it does not wait for it.
+        from shepherd.training.general_client import GeneralClient
+
+        return GeneralClient
 
     @property
     def micro_batch(self) -> int:
@@ -170,15 +45,10 @@ class TransformersTraining(Training):
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Walk one client through its five steps."""
-        client = self.client(model, task, self)
+        client = self.client()(model, task, self)
         with training_mode(model, task), tempfile.TemporaryDirectory() as folder:
             client.prepare_local_dataset()
             client.build_local_trainer(folder)
             client.initiate_local_training()
             train_loss = client.train()
         return client.terminate_local_training(train_loss)
-
-
-def _plain_optimizer(optimizer: Any) -> torch.optim.Optimizer:
-    """Take the optimiser out of Accelerate's wrapper."""
-    return getattr(optimizer, "optimizer", optimizer)
