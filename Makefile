@@ -45,6 +45,7 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/local_training.py
+	$(BIN)/python benchmarks/memory.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

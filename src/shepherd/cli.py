@@ -178,6 +178,9 @@ def report(run: RunArgument) -> None:
     out.print(f"The report is {write_report(run)}", highlight=False, soft_wrap=True)
 
 
+_STOPPED = "Stopped. Every committed round is kept; go on with: shepherd run … --resume"
+
+
 def main() -> None:
     """Run the command line; see the module for its exit codes."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -186,7 +189,11 @@ def main() -> None:
     except ShepherdError as error:
         _stop(str(error), 2)
     except KeyboardInterrupt:
-        _stop("Stopped. Every committed round is kept; go on with: shepherd run … --resume", 130)
+        _stop(_STOPPED, 130)
+    except SystemExit as end:
+        if end.code != 130:  # typer's way of passing a Ctrl-C on
+            raise
+        _stop(_STOPPED, 130)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

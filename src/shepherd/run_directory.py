@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
 from shepherd.files import explained, write_atomically, write_json
 from shepherd.model.adapter import Adapter
-from shepherd.state import RunState, load_state, save_state
+from shepherd.state import RunState, has_state, load_state, save_state
 
 
 class RunDirectory:
@@ -38,13 +42,16 @@ class RunDirectory:
     def open(self, config: RunConfig, resume: bool) -> None:
         """Make the folder, or go back into it.
 
+        A folder in which nothing was ever committed is as good as new: whoever mistyped a path or a key
+        corrects it and runs again.
+
         Raises
         ------
         ShepherdError
             If there is a run already and `resume` is off, if it is of another config, or if the folder
             cannot be written.
         """
-        if self.config.exists():
+        if self.config.exists() and has_state(self.checkpoints):
             if not resume:
                 raise ShepherdError(
                     f"{self.path} already holds a run; add --resume to go on with it, or choose "
@@ -54,8 +61,40 @@ class RunDirectory:
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK):
-                raise PermissionError(13, "Permission denied")
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the resolved config, from which the run can be repeated."""
         write_atomically(self.config, config.to_yaml())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from writing here; a killed one holds nothing.
+
+        Raises
+        ------
+        ShepherdError
+            If another process is at it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ShepherdError(
+                f"{self.path} is in use by another shepherd; wait for it to end, or choose another run.name."
+            ) from error
+        try:
+            self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        for folder in (self.path, self.checkpoints):
+            for pattern in (".*.partial", ".*.old"):
+                for left in folder.glob(pattern):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def commit(self, state: RunState, lines: Sequence[dict[str, Any]], keep: int) -> RunState:
         """Append `lines` to the metrics and make `state` the newest checkpoint.
@@ -91,6 +130,32 @@ class RunDirectory:
                 f"{self.metrics} is gone; restore it, or delete the run directory and start again."
             )
         return state
+
+    def check_unchanged(self, environment: dict[str, Any]) -> None:
+        """Refuse to go on with other data or another base model than the run began with.
+
+        Raises
+        ------
+        ShepherdError
+            Naming what has changed.
+        """
+        path = self.path / "environment.json"
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ShepherdError(
+                f"{path} cannot be read; restore it, or delete the run directory and start again."
+            ) from error
+        for what, part, key in (
+            ("training data", "data", "encoded_fingerprint"),
+            ("hold-out", "data", "holdout_fingerprint"),
+            ("base model", "base_model", "fingerprint"),
+        ):
+            if before.get(part, {}).get(key) != environment[part][key]:
+                raise ShepherdError(
+                    f"The {what} has changed since {self.path} was begun; bring the old one back to go on, or "
+                    "choose another run.name."
+                )
 
     def write_adapter(self, adapter: Adapter, peft_config: dict[str, Any]) -> None:
         """Write the adapter in PEFT's form."""

@@ -100,13 +100,22 @@ def execute(config: RunConfig, *, resume: bool = False, observers: Sequence[Obse
     """Do what `run` does, but for the report."""
     directory = RunDirectory(config.run.directory)
     directory.open(config, resume)
+    with directory.held():
+        return _execute(config, directory, observers)
+
+
+def _execute(config: RunConfig, directory: RunDirectory, observers: Sequence[Observer]) -> Run:
     prepared = prepare(config)
+    directory.write_config(config)
     state = directory.restore(prepared.model.initial)
     with start_trackers(config) as trackers:
         federation = _federation(config, prepared, directory, [*trackers, *observers])
         if state is None:
-            _describe(config, prepared, directory)
+            directory.write("environment.json", _environment(config, prepared))
+            directory.write("allocation.json", prepared.dealt.heterogeneity().to_dict())
             state = federation.begin(prepared.model.initial)
+        else:
+            directory.check_unchanged(_environment(config, prepared))
         state = federation.run(state)
     directory.write_adapter(state.adapter, prepared.model.peft_config())
     return Run(directory.path, config)
@@ -160,31 +169,27 @@ def _federation(
     )
 
 
-def _describe(config: RunConfig, prepared: Prepared, directory: RunDirectory) -> None:
-    """Write what the run rests on: versions, machine, data, base model, and who holds what."""
+def _environment(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+    """Say what the run rests on: versions, machine, data, base model."""
     frozen, trainable = prepared.model.counts()
     dealt = prepared.dealt
-    directory.write(
-        "environment.json",
-        {
-            "versions": versions(),
-            "machine": describe_machine(prepared.model.device),
-            "git_commit": git_commit(),
-            "data": {
-                "source": dealt.train.source,
-                "training_fingerprint": dealt.train.fingerprint(),
-                "holdout_fingerprint": dealt.test.fingerprint(),
-                "encoded_fingerprint": prepared.examples.fingerprint,
-                "training_rows": len(dealt.train),
-                "holdout_rows": len(dealt.test),
-                "truncated_rows": prepared.examples.truncated,
-            },
-            "base_model": {
-                "name": config.model.base,
-                "fingerprint": prepared.model.base.fingerprint,
-                "dtype": str(prepared.model.base.model.dtype).removeprefix("torch."),
-            },
-            "parameters": {"frozen": frozen, "trainable": trainable},
+    return {
+        "versions": versions(),
+        "machine": describe_machine(prepared.model.device),
+        "git_commit": git_commit(),
+        "data": {
+            "source": dealt.train.source,
+            "training_fingerprint": dealt.train.fingerprint(),
+            "holdout_fingerprint": dealt.test.fingerprint(),
+            "encoded_fingerprint": prepared.examples.fingerprint,
+            "training_rows": len(dealt.train),
+            "holdout_rows": len(dealt.test),
+            "truncated_rows": prepared.examples.truncated,
         },
-    )
-    directory.write("allocation.json", dealt.heterogeneity().to_dict())
+        "base_model": {
+            "name": config.model.base,
+            "fingerprint": prepared.model.base.fingerprint,
+            "dtype": str(prepared.model.base.model.dtype).removeprefix("torch."),
+        },
+        "parameters": {"frozen": frozen, "trainable": trainable},
+    }

@@ -73,6 +73,11 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def has_state(checkpoints: Path) -> bool:
+    """Say whether anything was ever committed."""
+    return any(checkpoints.glob(_PATTERN))
+
+
 def load_state(checkpoints: Path, like: Adapter) -> RunState | None:
     """Return the newest committed state, or None where there is none.
 

@@ -208,13 +208,14 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[tuple[str, str]
     asked: list[tuple[str, str]] = []
 
     def answer_with(answer: Any) -> list[tuple[str, str]]:
-        def load_dataset(name: str, split: str) -> Any:
+        def load_dataset(name: str, split: str, **_: Any) -> Any:
             asked.append((name, split))
             if isinstance(answer, Exception):
                 raise answer
             return answer
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        monkeypatch.setattr("shepherd.data.instructions.only_cached", lambda name, kind: False)
         return asked
 
     return answer_with

@@ -19,6 +19,7 @@ import pyarrow
 from shepherd.data.layouts import Example, find_layout, read_example
 from shepherd.data.reading import Row, Rows, ending, read_rows
 from shepherd.errors import ShepherdError
+from shepherd.hub import only_cached
 from shepherd.strategy import nearest
 
 if TYPE_CHECKING:
@@ -184,8 +185,9 @@ def _hub_rows(path: str) -> Rows:
     import datasets
 
     name, _, split = path.partition(":")
+    cached = datasets.DownloadConfig(local_files_only=only_cached(name, "dataset"))
     try:
-        table = datasets.load_dataset(name, split=split or "train")
+        table = datasets.load_dataset(name, split=split or "train", download_config=cached)
     except Exception as error:  # the hub's client raises dozens of kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ShepherdError(

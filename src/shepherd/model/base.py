@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from shepherd.errors import ShepherdError
+from shepherd.hub import only_cached
 from shepherd.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ def load_tokenizer(config: BaseModelConfig) -> Any:
     """Load the base model's tokenizer; it always has a padding token afterwards."""
     from transformers import AutoTokenizer
 
-    source = _source(config.base)
+    source, local = _source(config.base)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=config.trust_remote_code, local_files_only=local
+        )
     except (OSError, ValueError) as error:
         raise ShepherdError(f"Cannot load a tokenizer from '{config.base}': {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
@@ -90,7 +93,7 @@ def load_base(config: BaseModelConfig) -> Base:
     from transformers.utils.logging import disable_progress_bar
 
     device = choose_device(config.device)
-    source = _source(config.base)
+    source, local = _source(config.base)
     tokenizer = load_tokenizer(config)
     disable_progress_bar()
     try:
@@ -98,6 +101,7 @@ def load_base(config: BaseModelConfig) -> Base:
             source,
             dtype=choose_dtype(config.dtype, device),
             trust_remote_code=config.trust_remote_code,
+            local_files_only=local,
             output_loading_info=True,
             **_quantisation(config, device),
         )
@@ -149,23 +153,24 @@ def fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-def _source(name: str) -> str:
+def _source(name: str) -> tuple[str, bool]:
+    """Return where `name` is loaded from, and whether only local files may be used."""
     if name == EMBEDDED:
-        return str(resources.files("shepherd") / "assets" / EMBEDDED)
+        return str(resources.files("shepherd") / "assets" / EMBEDDED), True
     path = Path(name).expanduser()
     if not path.exists():
         if name.startswith((".", "/", "~")):
             raise ShepherdError(
                 f"model.base: there is no directory {name}; give a hub name or a model directory."
             )
-        return name
+        return name, only_cached(name, "model")
     if not (path / "config.json").is_file():
         raise ShepherdError(f"model.base: {name} holds no config.json; give a Hugging Face model directory.")
     if not any(next(path.glob(pattern), None) for pattern in _WEIGHTS):
         raise ShepherdError(
             f"model.base: {name} holds no weights (*.safetensors); download the model's weights into it."
         )
-    return str(path)
+    return str(path), True
 
 
 def _check_complete(found: Mapping[str, Any], name: str) -> None:

@@ -1,0 +1,268 @@
+"""The command line: what it prints, and that every mistake is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shepherd.cli import main
+from shepherd.runs import execute
+
+
+@pytest.fixture
+def config(tiny: dict[str, Any], tmp_path: Path) -> str:
+    """The tiny config as a file."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    return str(path)
+
+
+@pytest.fixture
+def shepherd(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command in this process; returns exit code, output and errors."""
+    from rich.console import Console
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["shepherd", *map(str, arguments)])
+        monkeypatch.setattr("shepherd.cli.out", Console(width=160))
+        monkeypatch.setattr("shepherd.cli.err", Console(width=160, stderr=True))
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        else:
+            code = 0
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def refusal(result: tuple[int, str, str]) -> str:
+    """The one sentence of a refused command."""
+    code, _, errors = result
+    said = [line for line in errors.splitlines() if line.startswith("shepherd: ")]
+    assert code == 2
+    assert len(said) == 1
+    assert "Traceback" not in errors
+    return said[0]
+
+
+def test_run_prints_a_line_a_round_and_the_summary(shepherd: Any, config: str) -> None:
+    code, printed, _ = shepherd("run", config)
+    assert code == 0
+    assert printed.count("held-out loss") == 4
+    assert "trainable" in printed
+    assert "report.html" in printed
+
+
+def test_presets_lists_and_prints(shepherd: Any) -> None:
+    assert {line.split()[0] for line in shepherd("presets")[1].splitlines()} >= {"quickstart", "fedit-dolly"}
+    assert yaml.safe_load(shepherd("presets", "fedit-dolly")[1])["rounds"] == 20
+    assert "did you mean 'quickstart'?" in refusal(shepherd("presets", "quikstart"))
+
+
+def test_allocate_writes_clients_table_and_picture(shepherd: Any, config: str, tiny: dict[str, Any]) -> None:
+    code, printed, _ = shepherd("allocate", config)
+    folder = Path(tiny["run"]["root"]) / "tiny"
+    assert code == 0
+    assert "Jensen" in printed
+    assert {path.name for path in (folder / "clients").iterdir()} == {
+        *(f"local_training_{number}.jsonl" for number in range(5)), "global_test.jsonl", "clients.json",
+    }  # fmt: skip
+    assert (folder / "heterogeneity.png").read_bytes().startswith(b"\x89PNG")
+    assert len((folder / "heterogeneity.csv").read_text().splitlines()) == 6
+
+
+def test_baselines_compare_generate_and_export(
+    shepherd: Any, config: str, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    code, printed, _ = shepherd("baselines", config, "--alone", "1")
+    run = str(Path(tiny["run"]["root"]) / "tiny")
+    assert code == 0
+    assert all(name in printed for name in ("tiny", "untuned", "alone-", "centralised"))
+
+    code, printed, _ = shepherd("compare", run, "--format", "csv")
+    rows = [line.split(",") for line in printed.splitlines()]
+    assert code == 0
+    assert len(rows) == 5
+
+    code, printed, _ = shepherd(
+        "generate", run, "--prompt", "List the people in the text.", "--max-new-tokens", "4"
+    )
+    assert code == 0
+    assert "List the people in the text." in printed
+
+    code, _, _ = shepherd("export", run, "--merged", str(tmp_path / "merged"))
+    assert code == 0
+    assert "exists already" in refusal(shepherd("export", run, "--merged", str(tmp_path / "merged")))
+
+    code, printed, _ = shepherd("report", run)
+    assert code == 0
+    assert "centralised" in (Path(run) / "report.html").read_text()
+    assert "--format is 'xml'" in refusal(shepherd("compare", run, "--format", "xml"))
+
+
+def rows(count: int, **changes: Any) -> str:
+    made = [{"instruction": f"Say {n}", "response": f"{n}", "category": "abcd"[n % 4]} for n in range(count)]
+    return "".join(json.dumps({**row, **changes}) + "\n" for row in made)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (rows(8) + '{"instruction": "x", \n' + rows(8), "mine.jsonl:9"),
+        (rows(8) + '{"instruction": "Say", "response": ""}\n', "mine.jsonl:9"),
+        (rows(8) + '{"instruction": "Say"}\n', "mine.jsonl:9"),
+        ("", "mine.jsonl holds no rows; give a file with at least one instruction."),
+        (rows(4).encode() + b'{"instruction": "caf\xe9", "response": "x"}\n', "UTF-8"),
+        (rows(6), "holdout"),
+        (rows(20), "5 clients"),
+        ('{"a": 1, "b": 2}\n', "columns"),
+    ],
+)
+def test_instructions_that_cannot_be_used(
+    shepherd: Any, config: str, tmp_path: Path, tiny: dict[str, Any], content: str | bytes, said: str
+) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert said in refusal(shepherd("run", config, f"data.path={path}"))
+    left = Path(tiny["run"]["root"]) / "tiny"
+    assert not (left / "adapter").exists()
+    assert not (left / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.columns={response: answer}"], "answer"),
+        (["allocation.clients=500"], "500 clients"),
+        (["allocation.alpha=-1"], "allocation.alpha: input should be greater than 0"),
+        (["allocation.name=by_field", "allocation.field=hospital"], "hospital"),
+        (["participation.count=50"], "50"),
+        (["model.base=./nowhere"], "model.base: there is no directory ./nowhere"),
+        (["adapter.targets=[attention]"], "Change adapter.targets."),
+        (["model.device=cuda:7"], "model.device 'cuda:7' cannot be used here"),
+        (["model.quantisation=4bit", "model.device=cpu"], "model.quantisation=4bit needs a CUDA GPU"),
+        (["training.lr=1e30", "training.optimizer=sgd"], "diverged in round 1"),
+        (["trianing.lr=1"], "did you mean 'training'?"),
+        (["run.trackers=[wandb]"], "wandb"),
+    ],
+)
+def test_configs_that_cannot_be_used(shepherd: Any, config: str, overrides: list[str], said: str) -> None:
+    assert said in refusal(shepherd("run", config, *overrides))
+
+
+def test_a_base_without_weights(shepherd: Any, config: str, tiny_base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "empty-base"
+    folder.mkdir()
+    assert "holds no config.json" in refusal(shepherd("run", config, f"model.base={folder}"))
+    (folder / "config.json").write_text((tiny_base / "config.json").read_text())
+    assert "holds no weights" in refusal(shepherd("run", config, f"model.base={folder}"))
+
+
+def test_a_base_with_a_part_of_its_weights(
+    shepherd: Any, config: str, tiny_base: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "part"
+    shutil.copytree(tiny_base, folder)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    said = refusal(shepherd("run", config, f"model.base={folder}"))
+    assert "1 missing, such as model.layers.1.mlp.up_proj.weight" in said
+
+
+@pytest.mark.parametrize("harm", ["shape", "extra", "nan", "missing", "truncated"])
+def test_an_adapter_that_does_not_fit(shepherd: Any, tiny: dict[str, Any], harm: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from shepherd.config import parse_config
+
+    run = execute(parse_config(tiny)).directory
+    path = run / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    name = sorted(tensors)[0]
+    if harm == "shape":
+        tensors[name] = tensors[name][:1].contiguous()
+    elif harm == "extra":
+        tensors["another"] = tensors[name].clone()
+    elif harm == "nan":
+        tensors[name].view(-1)[0] = float("nan")
+    elif harm == "missing":
+        del tensors[name]
+    save_file(tensors, path)
+    if harm == "truncated":
+        os.truncate(path, 100)
+    said = refusal(shepherd("generate", str(run), "--prompt", "Hello"))
+    assert str(path.parent) in said
+    assert harm == "truncated" or name in said or "another" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(shepherd: Any, config: str, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    assert "permission is denied" in refusal(shepherd("run", config, f"run.root={locked}"))
+
+
+def test_a_root_that_is_a_file(shepherd: Any, config: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refusal(shepherd("run", config, f"run.root={tmp_path / 'file'}"))
+    assert "a part of the path is a file, not a folder" in said
+
+
+def test_a_resumed_run_of_another_config(shepherd: Any, config: str) -> None:
+    assert shepherd("run", config, "rounds=1")[0] == 0
+    assert "already holds a run; add --resume" in refusal(shepherd("run", config, "rounds=1"))
+    assert "was run with rounds=1, not 2" in refusal(shepherd("run", config, "rounds=2", "--resume"))
+    assert shepherd("run", config, "rounds=1", "--resume")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["compare", "generate", "export", "report"])
+def test_a_run_that_is_not_there(shepherd: Any, tmp_path: Path, command: str) -> None:
+    more = {"generate": ["--prompt", "x"], "export": ["--merged", str(tmp_path / "m")]}.get(command, [])
+    assert str(tmp_path / "nothing") in refusal(shepherd(command, str(tmp_path / "nothing"), *more))
+
+
+def test_an_unknown_client_to_train_alone(shepherd: Any, config: str) -> None:
+    assert "There is no client 'nobody'" in refusal(shepherd("baselines", config, "--clients", "nobody"))
+
+
+def test_ctrl_c_is_130_and_resumable(config: str, tiny: dict[str, Any]) -> None:
+    command = [sys.executable, "-m", "shepherd", "run", config, "rounds=50"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    checkpoint = Path(tiny["run"]["root"]) / "tiny" / "checkpoints" / "round-000001"
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "Stopped. Every committed round is kept; go on with: shepherd run … --resume" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("key", ["model.base", "data.path"])
+def test_a_hub_name_without_a_network_is_refused(
+    shepherd: Any, config: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", unreachable)
+    said = refusal(shepherd("run", config, f"{key}=nobody/nothing"))
+    assert "'nobody/nothing' is neither a local path nor in the Hugging Face cache" in said
+    assert "no route" in said

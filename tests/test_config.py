@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shepherd.config import RunConfig, load_config, parse_config, preset_names, preset_text
+from shepherd.data.allocation import Dirichlet, Shards
+from shepherd.errors import ShepherdError
+from shepherd.training import Engine, TransformersTraining
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_complete_configs_that_explain_themselves(name: str) -> None:
+    config = load_config(name)
+    assert parse_config(config.resolved()) == config
+    assert parse_config(yaml.safe_load(config.to_yaml())) == config
+    assert preset_text(name).startswith("# ")
+
+
+def test_fedit_dolly_is_the_papers_study() -> None:
+    config = load_config("fedit-dolly")
+    training = config.training
+    assert config.allocation.clients == 100  # type: ignore[attr-defined]
+    assert config.rounds == 20
+    assert config.participation.cohort_size(100) == 5
+    assert (training.epochs, training.batch_size, training.lr) == (1, 32, 1.5e-4)
+    assert training.optimizer == "adam"
+    assert config.adapter.rank == 8  # type: ignore[attr-defined]
+    assert config.adapter.targets == "all-linear"  # type: ignore[attr-defined]
+    assert config.data.max_tokens == 512
+    assert config.data.prompt == "alpaca"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("0.5", 0.5), ("3.0e-4", 3e-4), ("1", 1.0), ("1E2", 100.0)]
+)
+def test_overrides_read_numbers_as_people_write_them(text: str, value: float) -> None:
+    assert load_config("quickstart", [f"training.lr={text}"]).training.lr == value
+
+
+def test_overrides_take_lists_mappings_and_short_names() -> None:
+    config = load_config(
+        "quickstart",
+        [
+            "evaluation.metrics=[loss]",
+            "data.columns={instruction: question, response: answer}",
+            "transforms=[{name: clip, norm: 2.0}]",
+            "training=trainer",
+            "training.lr=2e-3",
+        ],
+    )
+    assert config.evaluation.metrics == ["loss"]
+    assert config.data.columns == {"instruction": "question", "response": "answer"}
+    assert len(config.transforms) == 1
+    assert config.training == TransformersTraining(lr=2e-3)
+
+
+def test_another_algorithm_keeps_the_fields_it_shares() -> None:
+    config = load_config("quickstart", ["allocation.name=shards", "training.name=trainer"])
+    before = load_config("quickstart")
+    assert isinstance(before.allocation, Dirichlet)
+    assert isinstance(before.training, Engine)
+    assert config.allocation == Shards(clients=before.allocation.clients)
+    assert config.training.lr == before.training.lr
+
+
+def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("rounds: 3\naggregation: fedavg\n")
+    assert load_config(str(path), ["rounds=4"]) == RunConfig(rounds=4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["roundz=3"], "there is no key 'roundz' here; did you mean 'rounds'?"),
+        (["training.learning_rate=1"], "training: there is no key 'learning_rate' here"),
+        (["training.lr=fast"], "training.lr: input should be a valid number"),
+        (["training.lr=-1"], "training.lr: input should be greater than 0 (given: -1)."),
+        (["allocation.alpha=0"], "allocation.alpha: input should be greater than 0 (given: 0)."),
+        (["allocation.name=shard"], "there is no allocation called 'shard'; did you mean 'shards'?"),
+        (["rounds"], "'rounds' is no override; write key=value"),
+        (["rounds=[1"], "'[1' is not a YAML value"),
+        (["rounds.x=1"], "'rounds.x=1': rounds has no keys below it."),
+        (["run.name=a/b"], "run.name"),
+        (["evaluation.metrics=[bleu]"], "evaluation.metrics.0"),
+        (["training.lr=.nan"], "training.lr"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(overrides: list[str], said: str) -> None:
+    with pytest.raises(ShepherdError) as caught:
+        load_config("quickstart", overrides)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("rounds: [", "is not valid YAML"),
+        ("just words", "must hold keys and values"),
+        ("rounds: many", "rounds: input should be a valid integer"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(ShepherdError, match=said):
+        load_config(str(path))
+
+
+def test_a_preset_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(
+        ShepherdError, match=r"no preset or YAML file 'quickstrat'; did you mean 'quickstart'\?"
+    ):
+        load_config("quickstrat")
+    with pytest.raises(ShepherdError, match=r"Cannot read the config missing\.yaml"):
+        load_config("missing.yaml")
+
+
+def test_a_mapping_is_a_config(tiny: dict[str, Any]) -> None:
+    assert parse_config(tiny).rounds == 3

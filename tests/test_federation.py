@@ -1,0 +1,140 @@
+"""The round loop, with clients that are formulas: what FedIT's algorithm 1 says, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+
+from shepherd.config import RunConfig, parse_config
+from shepherd.errors import ShepherdError
+from shepherd.federation import Federation
+from shepherd.messages import ClientJob, ClientUpdate
+from shepherd.model.adapter import Adapter
+from shepherd.state import RunState
+
+ZERO = Adapter({"w": torch.zeros(3)})
+SIZES = [10, 20, 30, 40]
+
+
+@dataclass
+class Formulas:
+    """A backend whose client c sends the update c + 1, and remembers how often it was asked."""
+
+    update: Callable[[ClientJob], float] = lambda job: job.client + 1.0
+    jobs: list[ClientJob] = field(default_factory=list)
+
+    def summarise(self, clients: Sequence[int]) -> dict[int, Any]:
+        return {}
+
+    def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
+        for job in jobs:
+            self.jobs.append(job)
+            update = Adapter({"w": torch.full((3,), self.update(job))})
+            times = int(job.state.get("times", 0)) + 1
+            yield ClientUpdate(
+                job.client, update, SIZES[job.client], 100, 50, 2, 1.0, update.norm(), 0.1, {"times": times}
+            )
+
+
+@dataclass
+class Diary:
+    """An observer that writes everything down."""
+
+    heard: list[tuple[str, Any]] = field(default_factory=list)
+
+    def started(self, state: RunState, rounds: int) -> None:
+        self.heard.append(("started", state.round))
+
+    def cohort(self, round: int, clients: Sequence[str]) -> None:
+        self.heard.append(("cohort", (round, list(clients))))
+
+    def client(self, line: dict[str, Any]) -> None:
+        self.heard.append(("client", line["client"]))
+
+    def committed(self, state: RunState, lines: Sequence[dict[str, Any]]) -> None:
+        self.heard.append(("committed", (state.round, [line["scope"] for line in lines])))
+
+
+def build(backend: Formulas, diary: Diary | None = None, **values: Any) -> tuple[Federation, list[RunState]]:
+    config: RunConfig = parse_config({"rounds": 3, "participation": {"name": "random", "count": 4}, **values})
+    states: list[RunState] = []
+
+    def commit(state: RunState, lines: Sequence[dict[str, Any]]) -> RunState:
+        states.append(state)
+        return state
+
+    def evaluate(adapter: Adapter, round: int) -> dict[str, Any] | None:
+        if not config.evaluation.due(round, config.rounds):
+            return None
+        return {"round": round, "scope": "global", "loss": float(adapter["w"][0])}
+
+    names = [f"client {number}" for number in range(len(SIZES))]
+    observers = [diary] if diary else []
+    return Federation(config, backend, names, SIZES, evaluate, commit, observers), states
+
+
+def test_rounds_are_sums_of_weighted_means() -> None:
+    federation, states = build(Formulas())
+    federation.run(federation.begin(ZERO))
+    mean = sum(size * (client + 1) for client, size in enumerate(SIZES)) / sum(SIZES)
+    for state in states:
+        torch.testing.assert_close(state.adapter["w"], torch.full((3,), mean * state.round))
+
+
+def test_every_round_is_committed_with_all_of_its_lines() -> None:
+    diary = Diary()
+    federation, _ = build(Formulas(), diary, rounds=2, evaluation={"every": 5})
+    federation.run(federation.begin(ZERO))
+    committed = [what for kind, what in diary.heard if kind == "committed"]
+    assert committed == [
+        (0, ["global"]),
+        (1, ["client"] * 4 + ["round"]),
+        (2, ["client"] * 4 + ["round", "global"]),
+    ]
+
+
+def test_a_resumed_loop_goes_on_as_if_never_stopped() -> None:
+    whole, expected = build(Formulas(), participation={"name": "random", "count": 2}, rounds=6)
+    whole.run(whole.begin(ZERO))
+    first, states = build(Formulas(), participation={"name": "random", "count": 2}, rounds=6)
+    state = first.round(first.round(first.begin(ZERO)))
+    second, rest = build(Formulas(), participation={"name": "random", "count": 2}, rounds=6)
+    second.run(state)
+    for one, other in zip(expected, [*states, *rest], strict=True):
+        assert torch.equal(one.adapter["w"], other.adapter["w"])
+        assert one.clients == other.clients
+
+
+def test_clients_get_their_own_state_back_and_nobody_elses() -> None:
+    backend = Formulas()
+    federation, _ = build(backend, participation={"name": "random", "count": 2}, rounds=8)
+    federation.run(federation.begin(ZERO))
+    seen: dict[int, int] = {}
+    for job in backend.jobs:
+        assert job.state.get("times", 0) == seen.get(job.client, 0)
+        seen[job.client] = seen.get(job.client, 0) + 1
+
+
+def test_a_diverged_client_stops_the_run_before_anything_is_committed() -> None:
+    backend = Formulas(lambda job: math.nan if (job.round, job.client) == (1, 2) else 1.0)
+    federation, states = build(backend)
+    with pytest.raises(
+        ShepherdError, match=r"'client 2' diverged in round 2.*Lower training\.lr.*up to round 1"
+    ):
+        federation.run(federation.begin(ZERO))
+    assert [state.round for state in states] == [0, 1]
+
+
+def test_bytes_are_the_wire_forms_length() -> None:
+    diary = Diary()
+    federation, _ = build(Formulas(), diary, rounds=1)
+    lines: list[dict[str, Any]] = []
+    diary.client = lines.append  # type: ignore[method-assign]
+    federation.run(federation.begin(ZERO))
+    assert {line["bytes_up"] for line in lines} == {len(ZERO.to_bytes())}
+    assert {line["bytes_down"] for line in lines} == {len(ZERO.to_bytes())}

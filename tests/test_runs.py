@@ -1,0 +1,274 @@
+"""Whole runs, small: what is left behind, and what is left after an accident."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+
+import shepherd
+from shepherd.config import RunConfig, parse_config
+from shepherd.data.client_files import write_client_files
+from shepherd.errors import ShepherdError
+from shepherd.preparation import deal
+from shepherd.runs import execute, load_run
+from shepherd.state import RunState
+
+
+class Accident(Exception):
+    """Something nobody foresaw."""
+
+
+class Breaks:
+    """An observer that breaks off at a chosen moment."""
+
+    def __init__(self, what: str, count: int) -> None:
+        self.what, self.left = what, count
+
+    def _happen(self, what: str) -> None:
+        if what == self.what:
+            self.left -= 1
+            if self.left == 0:
+                raise Accident
+
+    def started(self, state: RunState, rounds: int) -> None: ...
+
+    def cohort(self, round: int, clients: Sequence[str]) -> None:
+        self._happen("cohort")
+
+    def client(self, line: dict[str, Any]) -> None:
+        self._happen("client")
+
+    def committed(self, state: RunState, lines: Sequence[dict[str, Any]]) -> None:
+        self._happen("committed")
+
+
+def config(tiny: dict[str, Any], name: str = "tiny", **changes: Any) -> RunConfig:
+    return parse_config({**tiny, **changes, "run": {**tiny["run"], "name": name}})
+
+
+def result(directory: Path) -> tuple[Any, ...]:
+    """Everything a run computed, to the bit; what depends on the machine is left out."""
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("machine", None)
+    files = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "answers.jsonl")
+    return lines, [(directory / name).read_bytes() for name in files]
+
+
+def test_a_run_leaves_everything_behind(tiny: dict[str, Any]) -> None:
+    finished = shepherd.run(tiny)
+    there = {path.name for path in finished.directory.iterdir() if not path.name.startswith(".")}
+    assert there == {
+        "config.yaml", "environment.json", "allocation.json", "metrics.jsonl", "checkpoints", "adapter",
+        "answers.jsonl", "report.html",
+    }  # fmt: skip
+    lines = [json.loads(line) for line in (finished.directory / "metrics.jsonl").read_text().splitlines()]
+    rounds = [line["round"] for line in lines if line["scope"] == "global"]
+    assert rounds == [0, 1, 2, 3]
+    assert [line["scope"] for line in lines].count("client") == 6
+    assert parse_config(yaml.safe_load((finished.directory / "config.yaml").read_text())) == finished.config
+    assert load_run(finished.directory).record.final["loss"] == finished.record.final["loss"]
+
+
+def test_training_lowers_the_held_out_loss(tiny: dict[str, Any]) -> None:
+    _, losses = execute(config(tiny)).record.curve("loss")
+    assert losses[-1] < losses[0]
+
+
+def test_the_same_config_gives_the_same_bits_and_another_seed_does_not(tiny: dict[str, Any]) -> None:
+    one, again = (execute(config(tiny, name)).directory for name in ("one", "again"))
+    other = execute(config(tiny, "other", seed=1)).directory
+    assert result(one) == result(again)
+    assert result(one) != result(other)
+
+
+@pytest.mark.parametrize("name", ["engine", "trainer"])
+@pytest.mark.parametrize("what", ["cohort", "client", "committed"])
+def test_broken_off_anywhere_and_resumed_it_ends_the_same(tiny: dict[str, Any], what: str, name: str) -> None:
+    tiny["training"] |= {"name": name, "stateful": True}
+    tiny["adapter"] |= {"dropout": 0.1}
+    whole = execute(config(tiny, "whole")).directory
+    broken = config(tiny, "broken")
+    with pytest.raises(Accident):
+        execute(broken, observers=[Breaks(what, 2)])
+    assert not (broken.run.directory / "adapter").exists()
+    assert result(execute(broken, resume=True).directory) == result(whole)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.15])
+def test_killed_outright_and_resumed_it_ends_the_same(tiny: dict[str, Any], seconds: float) -> None:
+    whole = execute(config(tiny, "whole", rounds=6)).directory
+    killed = config(tiny, "killed", rounds=6)
+    path = Path(tiny["run"]["root"]) / "killed.yaml"
+    path.write_text(killed.to_yaml())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shepherd", "run", str(path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    second = killed.run.directory / "checkpoints" / "round-000002"
+    while process.poll() is None and not second.exists():
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert second.exists()
+    assert result(execute(killed, resume=True).directory) == result(whole)
+
+
+def test_a_finished_run_resumed_is_left_as_it_is(tiny: dict[str, Any]) -> None:
+    finished = execute(config(tiny)).directory
+    before = (finished / "metrics.jsonl").read_bytes()
+    execute(config(tiny), resume=True)
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_not_overwritten(tiny: dict[str, Any]) -> None:
+    execute(config(tiny))
+    with pytest.raises(ShepherdError, match=r"already holds a run; add --resume to go on with it"):
+        execute(config(tiny))
+
+
+def test_another_config_cannot_take_a_run_over(tiny: dict[str, Any]) -> None:
+    execute(config(tiny))
+    tiny["training"]["lr"] = 5e-3
+    with pytest.raises(ShepherdError, match=r"was run with training\.lr=0\.01, not 0\.005"):
+        execute(config(tiny), resume=True)
+
+
+def test_a_folder_where_nothing_was_committed_is_free(tiny: dict[str, Any]) -> None:
+    tiny["data"]["path"] = "nowhere.jsonl"
+    with pytest.raises(ShepherdError, match=r"nowhere\.jsonl"):
+        execute(config(tiny))
+    tiny["data"]["path"] = "meadow"
+    execute(config(tiny))
+
+
+def test_one_process_at_a_time(tiny: dict[str, Any]) -> None:
+    wanted = config(tiny)
+    wanted.run.directory.mkdir(parents=True)
+    with (
+        FileLock(wanted.run.directory / ".lock"),
+        pytest.raises(ShepherdError, match=r"in use by another shepherd"),
+    ):
+        execute(wanted)
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(tiny: dict[str, Any]) -> None:
+    execute(config(tiny, rounds=1))
+    folder = config(tiny).run.directory
+    (folder / ".config.yaml.1.partial").write_text("half")
+    (folder / "checkpoints" / ".round-000002.1.partial").mkdir()
+    execute(config(tiny, rounds=1), resume=True)
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_shortened_or_missing_metrics_are_noticed(tiny: dict[str, Any]) -> None:
+    metrics = execute(config(tiny)).directory / "metrics.jsonl"
+    os.truncate(metrics, 10)
+    with pytest.raises(
+        ShepherdError, match=r"metrics\.jsonl is shorter than when its last round was committed"
+    ):
+        execute(config(tiny), resume=True)
+    metrics.unlink()
+    with pytest.raises(ShepherdError, match=r"metrics\.jsonl is gone"):
+        execute(config(tiny), resume=True)
+
+
+def test_a_full_disk_ends_in_one_sentence_and_a_resumable_run(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = execute(config(tiny, "whole")).directory
+    wanted = config(tiny, "full")
+    real, calls = os.fsync, []
+
+    def fills_up(descriptor: int) -> None:
+        calls.append(descriptor)
+        if (wanted.run.directory / "checkpoints" / "round-000001").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fills_up)
+    with pytest.raises(ShepherdError, match=r"Cannot write .*: the disk is full; free some space"):
+        execute(wanted)
+    monkeypatch.setattr(os, "fsync", real)
+    assert result(execute(wanted, resume=True).directory) == result(whole)
+
+
+def test_a_vanished_data_file_can_be_brought_back(tiny: dict[str, Any], tmp_path: Path) -> None:
+    from shepherd.data.meadow import meadow
+
+    path, away = tmp_path / "mine.jsonl", tmp_path / "away.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in meadow(96)))
+    tiny["data"]["path"] = str(path)
+    whole = execute(config(tiny, "whole")).directory
+    with pytest.raises(Accident):
+        execute(config(tiny), observers=[Breaks("committed", 2)])
+    path.rename(away)
+    with pytest.raises(ShepherdError, match=r"mine\.jsonl"):
+        execute(config(tiny), resume=True)
+    away.rename(path)
+    assert result(execute(config(tiny), resume=True).directory) == result(whole)
+
+
+def test_changed_data_is_not_mixed_into_a_run(tiny: dict[str, Any], tmp_path: Path) -> None:
+    from shepherd.data.meadow import meadow
+
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in meadow(96)))
+    tiny["data"]["path"] = str(path)
+    with pytest.raises(Accident):
+        execute(config(tiny), observers=[Breaks("committed", 2)])
+    path.write_text("".join(json.dumps(row) + "\n" for row in meadow(96, seed=1)))
+    with pytest.raises(ShepherdError, match=r"The (training data|hold-out) has changed since"):
+        execute(config(tiny), resume=True)
+
+
+def test_the_adapter_loads_with_peft_and_nothing_else(tiny: dict[str, Any], tiny_base: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    finished = execute(config(tiny))
+    tokens = torch.arange(1, 9).view(1, 8)
+    loaded = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32), finished.directory / "adapter"
+    )
+    with torch.no_grad():
+        ours, theirs = (model(input_ids=tokens).logits for model in (finished.model.peft, loaded.eval()))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert finished.adapter().norm() > 0
+
+
+def test_clients_from_files_are_the_clients_they_were_written_from(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    first = config(tiny)
+    dealt = deal(first)
+    write_client_files(tmp_path / "clients", dealt.train, dealt.test, dealt.allocated)
+    tiny["allocation"] = {"name": "files", "path": str(tmp_path / "clients")}
+    one, other = execute(first).record, execute(config(tiny, "files")).record
+    assert one.final["loss"] == other.final["loss"]
+
+
+def test_nothing_held_out_is_refused(tiny: dict[str, Any]) -> None:
+    tiny["data"]["holdout"] = {"name": "none"}
+    with pytest.raises(ShepherdError, match=r"Nothing is held out.*set data\.holdout"):
+        execute(config(tiny))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShepherdError, match=r"is no run directory"):
+        load_run(tmp_path)
