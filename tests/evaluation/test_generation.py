@@ -65,9 +65,6 @@ def test_every_token_is_the_most_likely_one(model: AdaptedModel, prompts: list[l
     assert greedy_answers(model, prompts, 12) == expected
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the base's generation_config.json (repetition penalty and the like) still applies"
-)
 def test_the_bases_own_generation_settings_play_no_part(
     model: AdaptedModel, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

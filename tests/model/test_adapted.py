@@ -110,15 +110,11 @@ def test_only_the_adapter_is_trained(adapted: Tiny) -> None:
     assert frozen + trainable == sum(p.numel() for p in model.peft.parameters())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="PEFT attaches in training mode: dropout is on until the first local training is over"
-)
 def test_a_fresh_model_is_in_evaluation_mode(adapted: Tiny) -> None:
     model = adapted(dropout=0.5)
     assert not any(module.training for module in model.peft.modules())
 
 
-@pytest.mark.xfail(strict=True, reason="the same: an adapter trained with dropout is evaluated with dropout")
 def test_a_loaded_adapter_is_evaluated_without_dropout(adapted: Tiny, examples: EncodedExamples) -> None:
     model = adapted(dropout=0.5)
     model.write(random_like(model.initial))

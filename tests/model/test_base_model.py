@@ -25,10 +25,6 @@ def complaint(config: BaseModelConfig) -> str:
     return str(caught.value)
 
 
-def escapes(what: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=f"{what} reaches the user as a traceback")
-
-
 @pytest.fixture
 def copy(tiny_base: Path, tmp_path: Path) -> Path:
     """A copy of the tiny base that may be spoilt."""
@@ -101,10 +97,6 @@ def test_weights_that_lack_a_tensor_are_refused(copy: Path) -> None:
     assert "1 missing, such as model.layers.1.mlp.up_proj.weight" in message
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="transformers refuses first, pointing at 'the above report' instead of naming a tensor",
-)
 def test_weights_of_another_size_are_refused_by_name(copy: Path) -> None:
     edit(copy / "config.json", lambda content: content.update(intermediate_size=80))
     assert "model.layers.0.mlp" in complaint(config(copy))
@@ -128,17 +120,14 @@ def test_a_file_cut_short_is_refused_in_one_sentence(copy: Path, file: str) -> N
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        pytest.param("model.safetensors", "short", marks=escapes("safetensors' SafetensorError")),
-        pytest.param("config.json", "[]", marks=escapes("transformers' TypeError")),
+        pytest.param("model.safetensors", "short"),
+        pytest.param("config.json", "[]"),
         pytest.param(
             "config.json",
             '{"model_type": "llama", "hidden_size": null}',
-            marks=escapes("huggingface_hub's StrictDataclassFieldValidationError"),
         ),
-        pytest.param("tokenizer.json", "{}", marks=escapes("transformers' KeyError")),
-        pytest.param(
-            "tokenizer.json", '{"version": "9.0", "added_tokens": []}', marks=escapes("an Exception")
-        ),
+        pytest.param("tokenizer.json", "{}"),
+        pytest.param("tokenizer.json", '{"version": "9.0", "added_tokens": []}'),
     ],
 )
 def test_a_file_of_other_content_is_refused_in_one_sentence(copy: Path, file: str, content: str) -> None:
@@ -146,7 +135,6 @@ def test_a_file_of_other_content_is_refused_in_one_sentence(copy: Path, file: st
     assert "\n" not in complaint(config(copy))
 
 
-@escapes("pathlib's RuntimeError")
 def test_an_unknown_home_is_refused_in_one_sentence() -> None:
     assert complaint(config("~nobody-of-this-name/model")).startswith("model.base: ")
 

@@ -164,9 +164,6 @@ def test_dropout_repeats_with_its_address(adapted: Adapted, store: Store) -> Non
     assert len({first, elsewhere, later}) == 3
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Trainer seeds the generators itself, with 42, so every client drops the same inputs"
-)
 def test_clients_of_trainer_drop_out_apart(adapted: Adapted, store: Store) -> None:
     training, task = TransformersTraining(lr=1e-2, batch_size=1), task_on(store((20, 5)))
     one, other = (
@@ -182,7 +179,6 @@ def test_dropout_leaves_the_global_generator_alone(adapted: Adapted, examples: E
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.xfail(strict=True, reason="Trainer seeds Python's and NumPy's global generators")
 def test_trainer_leaves_the_global_generators_alone(adapted: Adapted, examples: EncodedExamples) -> None:
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002
@@ -283,7 +279,6 @@ def test_divergence_shows_in_the_adapter_and_the_loss(adapted: Adapted, store: S
     assert not math.isfinite(outcome.train_loss)
 
 
-@pytest.mark.xfail(strict=True, reason="Trainer's logging_nan_inf_filter replaces losses that are not finite")
 def test_divergence_shows_in_trainers_loss(adapted: Adapted, store: Store) -> None:
     training = TransformersTraining(lr=1e30, optimizer="sgd", batch_size=1, steps=4)
     update, outcome = trained(training, adapted(), task_on(store((12, 5), (9, 3))))
@@ -291,7 +286,6 @@ def test_divergence_shows_in_trainers_loss(adapted: Adapted, store: Store) -> No
     assert not math.isfinite(outcome.train_loss)
 
 
-@pytest.mark.xfail(strict=True, reason="GeneralClient reports the mean over steps, not over labels")
 def test_trainers_train_loss_is_the_mean_over_labels(adapted: Adapted, store: Store) -> None:
     both = {"lr": 1e-12, "batch_size": 1}
     task = task_on(store((30, 2), (5, 4)))

@@ -55,7 +55,7 @@ class EvaluationConfig(Settings):
 
     def due(self, round: int, rounds: int) -> bool:
         """Say whether the adapter after `round` of `rounds` rounds is evaluated."""
-        return round in (0, rounds) or round % self.every == 0
+        return round in (0, rounds) or round % self.every == 0 or self.rouge_due(round, rounds)
 
     def rouge_due(self, round: int, rounds: int) -> bool:
         """Say whether this evaluation measures ROUGE-L too."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Sequence
 
 from rouge_score.rouge_scorer import RougeScorer
 
+
 # The library's own tokenizer keeps ASCII only and would score every other script 0. On ASCII text this
 # one gives the same words.
-_WORD = re.compile(r"[^\W_]+")
-
-
 class _WordTokenizer:
     def tokenize(self, text: str) -> list[str]:
-        return _WORD.findall(text.lower())
+        # Letters, digits and the marks that belong to them (accents, vowel signs) make a word.
+        folded = unicodedata.normalize("NFC", text.casefold())
+        return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split()
 
 
 _SCORER = RougeScorer(["rougeL"], tokenizer=_WordTokenizer())

@@ -48,7 +48,8 @@ class AdaptedModel:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             torch.manual_seed(torch_seed(seed, "adapter"))
             warnings.simplefilter("ignore")
-            self.peft = _attach(base, self.config)
+            # PEFT attaches its layers in training mode; outside of training nothing drops out.
+            self.peft = _attach(base, self.config).eval()
         fuse(self.peft)
         self.parameters = {
             name.replace(f".{_PEFT_NAME}.", "."): parameter

@@ -68,7 +68,7 @@ def load_tokenizer(config: BaseModelConfig) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=config.trust_remote_code, local_files_only=local
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a broken file can raise anything
         raise ShepherdError(f"Cannot load a tokenizer from '{config.base}': {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ShepherdError(
@@ -94,6 +94,7 @@ def load_base(config: BaseModelConfig) -> Base:
 
     device = choose_device(config.device)
     source, local = _source(config.base)
+    quantisation = _quantisation(config, device)
     tokenizer = load_tokenizer(config)
     disable_progress_bar()
     try:
@@ -103,9 +104,10 @@ def load_base(config: BaseModelConfig) -> Base:
             trust_remote_code=config.trust_remote_code,
             local_files_only=local,
             output_loading_info=True,
-            **_quantisation(config, device),
+            ignore_mismatched_sizes=True,  # so that `_check_complete` can refuse them by name
+            **quantisation,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # a broken file can raise anything
         raise ShepherdError(f"Cannot load base model '{config.base}': {_first_line(error)}") from error
     _check_complete(found, config.base)
     if config.quantisation == "none":
@@ -157,7 +159,12 @@ def _source(name: str) -> tuple[str, bool]:
     """Return where `name` is loaded from, and whether only local files may be used."""
     if name == EMBEDDED:
         return str(resources.files("shepherd") / "assets" / EMBEDDED), True
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:
+        raise ShepherdError(
+            f"model.base: there is no home of the user in {name}; give another path."
+        ) from error
     if not path.exists():
         if name.startswith((".", "/", "~")):
             raise ShepherdError(
@@ -216,4 +223,5 @@ def _quantisation(config: BaseModelConfig, device: torch.device) -> dict[str, An
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return what an error says first, or its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

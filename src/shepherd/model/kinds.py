@@ -21,7 +21,7 @@ class AdapterKind(Strategy):
 
 
 class Lora(AdapterKind):
-    """LoRA (arXiv 2106.09685): ``h = W0 x + s B A x`` with ``s = alpha / rank``; A Gaussian, B zero.
+    """LoRA (arXiv 2106.09685): ``h = W0 x + s B A x`` with ``s = alpha / rank``; A random, B zero.
 
     Attributes
     ----------

@@ -37,7 +37,8 @@ class Random(Participation):
         """Return how many of `clients` take part each round; a tenth unless told."""
         if self.count is None:
             share = 0.1 if self.fraction is None else self.fraction
-            return max(1, int(share * clients))
+            # 0.29 * 100 is 28.999…; what comes out even must not lose a client to rounding.
+            return max(1, int(share * clients + 1e-9))
         if self.count > clients:
             raise ShepherdError(
                 f"participation.count is {self.count} but there are only {clients} clients; "

@@ -162,7 +162,7 @@ class Training(Strategy):
         if self.lr_span == "run":
             done = (task.round + done) / task.rounds
         if done < self.warmup:
-            # Half a step ahead, so that the very first step is not wasted at rate zero.
+            # One step ahead, so that the very first is not wasted at rate zero.
             span = steps * (task.rounds if self.lr_span == "run" else 1)
             return self.lr * min(1.0, (done + 1 / span) / self.warmup)
         left = (done - self.warmup) / (1 - self.warmup)

@@ -95,12 +95,17 @@ def micro_batches(examples: Examples, rows: np.ndarray, budget: int) -> Iterator
         start += size
 
 
+def dropout_seed(task: LocalTask) -> int:
+    """Return the seed of what drops out in this client's round."""
+    return torch_seed(task.seed, "dropout", task.round, task.client)
+
+
 @contextmanager
 def training_mode(model: AdaptedModel, task: LocalTask) -> Iterator[None]:
     """Training mode, with dropout drawn from the client's own address and no trace left behind."""
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(torch_seed(task.seed, "dropout", task.round, task.client))
+        torch.manual_seed(dropout_seed(task))
         model.peft.train()
         try:
             yield

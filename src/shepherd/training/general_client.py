@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, SequentialSampler
 
 from shepherd.model.adapted import AdaptedModel
 from shepherd.training.base import LocalOutcome, LocalTask
+from shepherd.training.engine import dropout_seed
 
 if TYPE_CHECKING:
     from shepherd.training.trainer import TransformersTraining
@@ -37,11 +38,26 @@ class LocalDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, list[int]]:
         tokens, unlabelled = self.task.examples.example(int(self.rows[index]))
         ids = [int(token) for token in tokens]
+        # Nothing predicts the first token; a label on it would only count as one.
+        unlabelled = max(unlabelled, 1)
         return {"input_ids": ids, "labels": [IGNORED] * unlabelled + ids[unlabelled:]}
 
 
 class LocalTrainer(transformers.Trainer):
-    """Trainer that keeps the given order and the optimiser it was handed."""
+    """Trainer that keeps the given order and the optimiser it was handed, and adds its losses up exactly."""
+
+    loss_sum = 0.0
+
+    def compute_loss(
+        self, model: Any, inputs: Any, *args: Any, num_items_in_batch: Any = None, **more: Any
+    ) -> Any:
+        """Do what Trainer does; remember the summed loss, in nats."""
+        found = super().compute_loss(model, inputs, *args, num_items_in_batch=num_items_in_batch, **more)
+        loss = found[0] if isinstance(found, tuple) else found
+        labels = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        if labels > 0:
+            self.loss_sum += float(loss.detach() * labels)
+        return found
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -72,7 +88,7 @@ class GeneralClient:
         self.task = task
         self.settings = settings
         self.dataset: Dataset | None = None
-        self.trainer: transformers.Trainer | None = None
+        self.trainer: LocalTrainer | None = None
 
     def prepare_local_dataset(self) -> None:
         """Step 1: lay the client's examples out in the order in which they are trained on."""
@@ -109,21 +125,23 @@ class GeneralClient:
         """Step 3: the last chance to look or change before training; does nothing here."""
 
     def train(self) -> float:
-        """Step 4: train, and return Trainer's loss: the mean over steps of nats per response token."""
+        """Step 4: train, and return the loss summed over all response tokens seen, in nats."""
         assert self.trainer is not None
-        return float(self.trainer.train().training_loss)
+        self.trainer.train()
+        return self.trainer.loss_sum
 
-    def terminate_local_training(self, train_loss: float) -> LocalOutcome:
+    def terminate_local_training(self, loss_sum: float) -> LocalOutcome:
         """Step 5: say what was done. The trained adapter is in the model."""
         batches = self.settings.batches(self.task)
         examples = [self.task.examples.example(int(row)) for rows in batches for row in rows]
+        labels = sum(len(tokens) - max(start, 1) for tokens, start in examples)
         assert self.trainer is not None
         return LocalOutcome(
             examples=len(examples),
             tokens=sum(len(tokens) for tokens, _ in examples),
-            response_tokens=sum(len(tokens) - max(start, 1) for tokens, start in examples),
+            response_tokens=labels,
             steps=len(batches),
-            train_loss=train_loss,
+            train_loss=loss_sum / max(labels, 1),
             state=self.settings.kept_state(self.model, self.task, _plain_optimizer(self.trainer.optimizer)),
         )
 
@@ -132,6 +150,7 @@ class GeneralClient:
         settings = self.settings
         return {
             "output_dir": folder,
+            "seed": dropout_seed(self.task) % 2**32,
             "per_device_train_batch_size": settings.micro_batch,
             "gradient_accumulation_steps": settings.batch_size // settings.micro_batch,
             "num_train_epochs": 1,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import Field
 
 from shepherd.training.base import LocalOutcome, LocalTask, Training
@@ -46,9 +50,20 @@ class TransformersTraining(Training):
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Walk one client through its five steps."""
         client = self.client()(model, task, self)
-        with training_mode(model, task), tempfile.TemporaryDirectory() as folder:
+        with training_mode(model, task), _generators_kept(), tempfile.TemporaryDirectory() as folder:
             client.prepare_local_dataset()
             client.build_local_trainer(folder)
             client.initiate_local_training()
-            train_loss = client.train()
-        return client.terminate_local_training(train_loss)
+            loss_sum = client.train()
+        return client.terminate_local_training(loss_sum)
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Put Python's and NumPy's global generators back; Trainer seeds them whether they are used or not."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shepherd.allocate import allocate
+from shepherd.baselines import baseline_configs, draw_clients, run_baselines
+from shepherd.config import RunConfig, parse_config
+from shepherd.data.client_files import write_client_files
+from shepherd.federation import Observer
+from shepherd.preparation import deal
+from shepherd.report.record import Record, read_record
+from shepherd.runs import execute
+from shepherd.state import RunState
+
+
+class Silent:
+    """An observer that says nothing, and counts the runs that went round."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    def started(self, state: RunState, rounds: int) -> None: ...
+
+    def cohort(self, round: int, clients: Any) -> None:
+        self.rounds += 1
+
+    def client(self, line: dict[str, Any]) -> None: ...
+
+    def committed(self, state: RunState, lines: Any) -> None: ...
+
+
+def records(
+    config: RunConfig, budget: Any = "examples", observer: Observer | None = None
+) -> dict[str, Record]:
+    def progress(label: str) -> AbstractContextManager[Observer]:
+        return nullcontext(observer or Silent())
+
+    run_baselines(config, None, 2, budget, progress)
+    return {record.label: record for record in read_record(config.run.directory).baselines()}
+
+
+def test_baselines_spend_what_the_federation_spent_on_the_same_hold_out(tiny: dict[str, Any]) -> None:
+    config = parse_config(tiny)
+    found = records(config)
+    federated = read_record(config.run.directory)
+    assert set(found) == {"untuned", "centralised", *(label for label in found if label.startswith("alone-"))}
+    assert len(found) == 4
+    assert found["untuned"].examples == 0
+    assert found["untuned"].final["loss"] == federated.untuned["loss"]  # type: ignore[index]
+    holdouts = {record.environment["data"]["holdout_fingerprint"] for record in (federated, *found.values())}
+    assert len(holdouts) == 1
+    for label, record in found.items():
+        if label != "untuned":
+            assert abs(record.examples - federated.examples) <= config.rounds
+    assert (config.run.directory / "report.html").is_file()
+
+
+def test_in_rounds_a_client_alone_does_its_own_local_training(tiny: dict[str, Any]) -> None:
+    config = parse_config(tiny)
+    sizes = {name: len(rows) for name, rows in zip(*_clients(config), strict=True)}
+    for label, record in records(config, "rounds").items():
+        if label.startswith("alone-"):
+            assert record.examples == config.rounds * sizes[label.removeprefix("alone-")]
+
+
+def _clients(config: RunConfig) -> tuple[Any, Any]:
+    allocated = deal(config).allocated
+    return allocated.names, allocated.rows
+
+
+def test_what_is_done_is_not_done_again(tiny: dict[str, Any]) -> None:
+    first, second = Silent(), Silent()
+    records(parse_config(tiny), observer=first)
+    records(parse_config(tiny), observer=second)
+    assert first.rounds == 4 * 3
+    assert second.rounds == 0
+
+
+def test_only_what_makes_a_baseline_differs(tiny: dict[str, Any]) -> None:
+    config = parse_config({**tiny, "transforms": [{"name": "clip", "norm": 1.0}]})
+    federated = execute(config).record
+    names, rows = _clients(config)
+    sizes = [len(own) for own in rows]
+    for label, derived in baseline_configs(config, federated, [1], names, sizes):
+        before, after = config.resolved(), derived.resolved()
+        differing = {key for key in before if before[key] != after[key]}
+        allowed = (
+            {"run", "rounds"} if label == "untuned" else {"run", "participation", "training", "transforms"}
+        )
+        assert differing <= allowed | ({"allocation"} if label == "centralised" else set())
+        assert derived.training.lr == config.training.lr
+
+
+def test_who_trains_alone_is_drawn_from_the_seed() -> None:
+    assert draw_clients(3, 100, 0) == draw_clients(3, 100, 0)
+    assert draw_clients(3, 100, 0) != draw_clients(3, 100, 1)
+    assert draw_clients(3, 2, 0) == [0, 1]
+
+
+def test_an_allocation_written_before_the_run_does_not_stand_in_its_way(tiny: dict[str, Any]) -> None:
+    config = parse_config(tiny)
+    allocate(config)
+    execute(config)
+    assert (config.run.directory / "clients").is_dir()
+
+
+def test_centralised_over_clients_from_files_trains_on_all_of_them(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    dealt = deal(parse_config(tiny))
+    write_client_files(tmp_path / "clients", dealt.train, dealt.test, dealt.allocated)
+    tiny["allocation"] = {"name": "files", "path": str(tmp_path / "clients")}
+    found = records(parse_config(tiny))
+    assert found["centralised"].final["loss"] == pytest.approx(found["centralised"].final["loss"])
+    assert found["centralised"].environment["data"]["training_rows"] == len(dealt.train)
