@@ -45,7 +45,7 @@ def main() -> None:
         "data.holdout.count=5",
         "allocation.name=iid",
         "allocation.clients=1",
-        "participation.fraction=1.0",
+        "participation.count=1",
         "run.root=runs/benchmarks",
     ]
     if options.threads:

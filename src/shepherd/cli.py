@@ -178,12 +178,20 @@ def report(run: RunArgument) -> None:
     out.print(f"The report is {write_report(run)}", highlight=False, soft_wrap=True)
 
 
+class _Warnings(logging.Handler):
+    """Writes to whatever standard error is now: while a live table is drawn, that is a line above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        print(self.format(record), file=sys.stderr)
+
+
 _STOPPED = "Stopped. Every committed round is kept; go on with: shepherd run … --resume"
 
 
 def main() -> None:
     """Run the command line; see the module for its exit codes."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[_Warnings()])
     try:
         app()
     except ShepherdError as error:
