@@ -24,9 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 setup: $(STAMP)
 
 demo: setup
-	$(BIN)/shepherd run quickstart --resume
 	$(BIN)/shepherd baselines quickstart --budget rounds
-	@echo 'Open runs/quickstart/report.html in a browser.'
 
 test: setup
 	$(BIN)/python -m pytest

@@ -88,10 +88,10 @@ def test_only_what_makes_a_baseline_differs(tiny: dict[str, Any]) -> None:
     for label, derived in baseline_configs(config, federated, [1], names, sizes):
         before, after = config.resolved(), derived.resolved()
         differing = {key for key in before if before[key] != after[key]}
-        allowed = (
-            {"run", "rounds"} if label == "untuned" else {"run", "participation", "training", "transforms"}
-        )
+        pooled = {"run", "participation", "training", "transforms", "evaluation"}
+        allowed = {"run", "rounds"} if label == "untuned" else pooled
         assert differing <= allowed | ({"allocation"} if label == "centralised" else set())
+        assert derived.evaluation.rouge_untuned == (label == "untuned")
         assert derived.training.lr == config.training.lr
 
 

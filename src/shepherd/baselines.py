@@ -76,6 +76,8 @@ def draw_clients(count: int, clients: int, seed: int) -> list[int]:
 def _pooled(config: RunConfig, label: str, client: int, epochs: float) -> RunConfig:
     """Return the config in which one client trains in every round and nothing is averaged."""
     training = config.training.model_copy(update={"epochs": epochs, "steps": None, "stateful": True})
+    # The untuned base is a baseline of its own; its answers need not be generated once for each.
+    evaluation = config.evaluation.model_copy(update={"rouge_untuned": False})
     return _derived(
         config,
         label,
@@ -84,6 +86,7 @@ def _pooled(config: RunConfig, label: str, client: int, epochs: float) -> RunCon
         training=training,
         transforms=[],
         aggregation=FedAvg(),
+        evaluation=evaluation,
     )
 
 

@@ -103,10 +103,13 @@ def baselines(
     from shepherd.baselines import run_baselines
     from shepherd.config import load_config
     from shepherd.progress import RunProgress
+    from shepherd.report.record import read_record
+    from shepherd.report.terminal import print_summary
 
     names = [name.strip() for name in clients.split(",")] if clients else None
     resolved = load_config(config, overrides or ())
     run_baselines(resolved, names, alone, budget, lambda label: RunProgress(out, label))
+    print_summary(read_record(resolved.run.directory), out)
     compare([resolved.run.directory])
 
 

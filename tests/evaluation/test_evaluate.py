@@ -131,6 +131,13 @@ def test_rouge_is_never_due_where_it_was_not_asked_for() -> None:
     assert not EvaluationConfig(metrics=["loss"], rouge_every=1).rouge_due(0, 0)
 
 
+def test_the_untuned_base_is_not_asked_twice_where_somebody_else_asks_it() -> None:
+    shared = EvaluationConfig(metrics=["loss", "rouge_l"], rouge_untuned=False)
+    assert shared.due(0, 3)
+    assert [round for round in range(4) if shared.rouge_due(round, 3)] == [1, 2, 3]
+    assert shared.rouge_due(0, 0)
+
+
 def test_rouge_is_measured_as_often_as_it_is_asked_for() -> None:
     config = EvaluationConfig(every=3, rouge_every=2, metrics=["loss", "rouge_l"])
     assert all(config.due(round, 12) for round in range(13) if config.rouge_due(round, 12))

@@ -35,6 +35,8 @@ class EvaluationConfig(Settings):
         ``loss`` is always measured; ``rouge_l`` asks for greedy answers too.
     rouge_every : int, optional
         Rounds between evaluations with ROUGE-L, which costs far more than the loss; ``every`` unless told.
+    rouge_untuned : bool
+        Measure ROUGE-L before the first round too; baselines share the federated run's untuned base.
     max_new_tokens : int
         Longest answer.
     answers : int
@@ -48,6 +50,7 @@ class EvaluationConfig(Settings):
     every: int = Field(1, gt=0)
     metrics: list[Metric] = ["loss"]
     rouge_every: int | None = Field(None, gt=0)
+    rouge_untuned: bool = True
     max_new_tokens: int = Field(128, gt=0)
     answers: int = Field(8, ge=0)
     batch_size: int = Field(32, gt=0)
@@ -59,8 +62,11 @@ class EvaluationConfig(Settings):
 
     def rouge_due(self, round: int, rounds: int) -> bool:
         """Say whether this evaluation measures ROUGE-L too."""
-        every = self.rouge_every or self.every
-        return "rouge_l" in self.metrics and (round in (0, rounds) or round % every == 0)
+        if "rouge_l" not in self.metrics:
+            return False
+        if round == 0 < rounds:
+            return self.rouge_untuned
+        return round == rounds or round % (self.rouge_every or self.every) == 0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from shepherd.report.grid import plain_words
 from shepherd.report.units import fixed, is_number, whole
 
 _TERMINAL_COLUMNS = 8
+_LABEL = 24  # characters of a label that are kept in one piece
 _Cells = list[tuple[str, bool]]
 
 
@@ -59,12 +60,17 @@ def _cells(column: _Column, rows: Sequence[Row]) -> _Cells:
 
 
 def _table(title: str, caption: str) -> Table:
-    looks: dict[str, Any] = {"box": box.SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
+    looks: dict[str, Any] = {
+        "box": box.SIMPLE_HEAD,
+        "padding": 0,  # the box's own space between columns is enough, and six models fit 80 columns
+        "title_justify": "left",
+        "caption_justify": "left",
+    }
     return Table(title=Text(title), caption=Text(caption), **looks)
 
 
 def _fill(table: Table, first: str, labels: Sequence[str], columns: list[tuple[str, _Cells]]) -> Table:
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=min(_LABEL, max(map(len, labels), default=0)))
     for heading, _ in columns:
         table.add_column(Text(heading), justify="right", overflow="fold")
     for position, label in enumerate(labels):
