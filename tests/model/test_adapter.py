@@ -55,6 +55,19 @@ def test_arithmetic_changes_no_operand(seed: int) -> None:
     assert x.to_bytes() == before
 
 
+def test_named_tensors_are_views_of_the_one_vector() -> None:
+    adapter = Adapter({"b": torch.ones(2), "a": torch.arange(6.0).view(2, 3)})
+    assert adapter.vector.tolist() == [0, 1, 2, 3, 4, 5, 1, 1]
+    adapter.vector[0] = 7
+    assert adapter["a"][0, 0] == 7
+    assert adapter.wire_bytes == len(adapter.to_bytes())
+
+
+def test_adapters_of_other_tensors_do_not_add() -> None:
+    with pytest.raises(ValueError, match="different tensors"):
+        Adapter({"a": torch.ones(2)}) + Adapter({"b": torch.ones(2)})
+
+
 def test_the_norm_of_huge_values_does_not_overflow() -> None:
     assert Adapter({"a": torch.full((4,), 3e38)}).norm() == pytest.approx(6e38)
 

@@ -18,7 +18,7 @@ from shepherd.model.adapter import Adapter
 class WeightedSum:
     """A running weighted sum of updates, in float64 so that many small clients are not lost."""
 
-    sums: dict[str, torch.Tensor]
+    total: torch.Tensor
     weight: float
 
 
@@ -39,17 +39,13 @@ class FedAvg(Aggregation):
 
     def start(self, adapter: Adapter) -> WeightedSum:
         """Return an empty sum."""
-        return WeightedSum(
-            {name: torch.zeros_like(t, dtype=torch.float64) for name, t in adapter.items()}, 0.0
-        )
+        return WeightedSum(torch.zeros_like(adapter.vector, dtype=torch.float64), 0.0)
 
     def accumulate(self, accumulator: WeightedSum, update: ClientUpdate) -> WeightedSum:
         """Add one client's weighted update."""
         weight = {"examples": update.examples, "tokens": update.response_tokens, "uniform": 1}[self.weights]
-        sums = {
-            name: total + weight * update.update[name].double() for name, total in accumulator.sums.items()
-        }
-        return WeightedSum(sums, accumulator.weight + weight)
+        total = accumulator.total + weight * update.update.vector.double()
+        return WeightedSum(total, accumulator.weight + weight)
 
     def finish(
         self, adapter: Adapter, accumulator: WeightedSum, state: Mapping[str, Any]
@@ -60,4 +56,5 @@ class FedAvg(Aggregation):
                 "No client of this round trained on anything, so there is nothing to average; "
                 "give clients more examples or choose another participation."
             )
-        return Adapter({name: total / accumulator.weight for name, total in accumulator.sums.items()}), state
+        mean = (accumulator.total / accumulator.weight).float()
+        return Adapter.from_vector(adapter.layout, mean), state

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from shepherd.errors import ShepherdError
-from shepherd.model.adapter import Adapter, check_like
+from shepherd.model.adapter import Adapter, Layout, check_like
 from shepherd.model.base import Base
 from shepherd.model.batch import Batch
 from shepherd.model.kinds import AdapterKind
@@ -56,19 +56,19 @@ class AdaptedModel:
             for name, parameter in self.peft.named_parameters()
             if parameter.requires_grad
         }
+        self._layout = Layout.of(self.parameters)
+        self._vector = _in_one_vector(self.parameters, self._layout)
         self.initial = self.read()
         self._narrow = self._head_is_plain()
 
     def read(self) -> Adapter:
         """Copy the adapter out of the model."""
-        return Adapter({name: p.detach().clone() for name, p in self.parameters.items()})
+        return Adapter.from_vector(self._layout, self._vector.to("cpu", copy=True))
 
     def write(self, adapter: Adapter) -> None:
         """Copy `adapter` into the model, after checking that it fits it tensor by tensor."""
         check_like(adapter, self.initial, "The adapter to load")
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(adapter[name])
+        self._vector.copy_(adapter.vector)
 
     def peft_config(self) -> dict[str, Any]:
         """Return the content of ``adapter_config.json``, in inference mode as PEFT saves it."""
@@ -121,6 +121,14 @@ class AdaptedModel:
         except (AttributeError, TypeError):
             return False
         return torch.equal(full, narrow)
+
+
+def _in_one_vector(parameters: dict[str, torch.nn.Parameter], layout: Layout) -> torch.Tensor:
+    """Move the parameters into one float32 vector, so that they are read and written in one stroke."""
+    vector = torch.cat([parameters[name].detach().float().reshape(-1) for name in layout.names])
+    for name, view in layout.views(vector).items():
+        parameters[name].data = view
+    return vector
 
 
 def _attach(base: Base, config: peft.PeftConfig) -> peft.PeftModel:

@@ -1,15 +1,16 @@
 """The adapter: what is trained, what travels, what is averaged, what is kept.
 
-An `Adapter` is an ordered set of named float32 tensors under the names PEFT saves them by. It knows
-arithmetic, its wire form and its PEFT directory. It does not know which model it belongs to; whoever
+An `Adapter` is an ordered set of named float32 tensors under the names PEFT saves them by, laid out in one
+vector. It knows arithmetic, its wire form and its PEFT directory. It does not know which model it belongs to; whoever
 reads one from outside says what it must look like (`like`).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,66 +27,124 @@ CONFIG_FILE = "adapter_config.json"
 _HEADER_ALLOWANCE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where each named tensor lies in an adapter's one vector.
+
+    Attributes
+    ----------
+    names : tuple of str
+        In order.
+    shapes : tuple of torch.Size
+        One for each name.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, torch.Tensor]) -> Layout:
+        """Lay `tensors` out in the order of their names."""
+        names = tuple(sorted(tensors))
+        return cls(names, tuple(tensors[name].shape for name in names))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of scalars of each tensor."""
+        return tuple(shape.numel() for shape in self.shapes)
+
+    @cached_property
+    def wire_bytes(self) -> int:
+        """Length of the wire form, in bytes; it depends on names and shapes alone."""
+        return len(Adapter.from_vector(self, torch.zeros(sum(self.sizes))).to_bytes())
+
+    def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the named tensors of `vector`, sharing its memory."""
+        parts = vector.split(self.sizes)
+        return {
+            name: part.view(shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+        }
+
+
 class Adapter(Mapping[str, torch.Tensor]):
-    """Named float32 tensors on the CPU, treated as a vector.
+    """Named float32 tensors on the CPU, which are one vector.
 
     Parameters
     ----------
     tensors : mapping of str to Tensor
-        PEFT's names to tensors of any floating dtype and device; they are brought to float32 on the
-        CPU, in the order of their names. Not copied if they already are.
+        PEFT's names to tensors of any floating dtype and device; they are copied to one float32 vector
+        on the CPU, in the order of their names.
+
+    Attributes
+    ----------
+    layout : Layout
+        Names and shapes.
+    vector : Tensor, [parameters]
+        All values; the named tensors are views of it.
     """
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        self._tensors = {
-            name: tensors[name].detach().to(device="cpu", dtype=torch.float32) for name in sorted(tensors)
-        }
+        self.layout = Layout.of(tensors)
+        flat = [tensors[name].detach().to("cpu", torch.float32).reshape(-1) for name in self.layout.names]
+        self.vector = torch.cat(flat) if flat else torch.zeros(0)
+
+    @classmethod
+    def from_vector(cls, layout: Layout, vector: torch.Tensor) -> Adapter:
+        """Name the values of a float32 vector on the CPU, which is not copied."""
+        adapter = cls.__new__(cls)
+        adapter.layout, adapter.vector = layout, vector
+        return adapter
+
+    @cached_property
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return self.layout.views(self.vector)
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._tensors[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
+        return iter(self.layout.names)
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self.layout.names)
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Adapter:
         """Apply `function` to every tensor."""
         return Adapter({name: function(tensor) for name, tensor in self.items()})
 
-    def zip(self, other: Adapter, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Adapter:
-        """Apply `function` to every pair of tensors of the same name."""
-        return Adapter({name: function(tensor, other[name]) for name, tensor in self.items()})
-
     def __add__(self, other: Adapter) -> Adapter:
-        return self.zip(other, torch.add)
+        return Adapter.from_vector(self.layout, self.vector + self._alike(other))
 
     def __sub__(self, other: Adapter) -> Adapter:
-        return self.zip(other, torch.sub)
+        return Adapter.from_vector(self.layout, self.vector - self._alike(other))
 
     def __mul__(self, factor: float) -> Adapter:
-        return self.map(lambda tensor: tensor * factor)
+        return Adapter.from_vector(self.layout, self.vector * factor)
 
     __rmul__ = __mul__
 
+    def _alike(self, other: Adapter) -> torch.Tensor:
+        if self.layout is not other.layout and self.layout != other.layout:
+            raise ValueError("adapters of different tensors cannot be added")
+        return other.vector
+
     def norm(self) -> float:
         """Return the Euclidean norm over all tensors together, summed in float64."""
-        return math.sqrt(sum(float(t.double().square().sum()) for t in self.values()))
+        return float(self.vector.double().norm())
 
     @property
     def parameters(self) -> int:
         """Number of scalar parameters."""
-        return sum(tensor.numel() for tensor in self.values())
+        return self.vector.numel()
 
     @property
     def wire_bytes(self) -> int:
         """Length of the wire form, in bytes."""
-        return len(self.to_bytes())
+        return self.layout.wire_bytes
 
     def to_bytes(self) -> bytes:
         """Return the wire form: one safetensors buffer, the same bytes for the same values."""
-        return save_tensors({name: tensor.contiguous() for name, tensor in self.items()})
+        return save_tensors(dict(self))
 
     @classmethod
     def from_bytes(cls, data: bytes, like: Adapter, where: str) -> Adapter:
@@ -150,6 +209,8 @@ def _jsonable(value: Any) -> Any:
 
 def check_like(tensors: Mapping[str, torch.Tensor], like: Adapter, where: str) -> None:
     """Refuse tensors that differ from `like` in names, shapes or kind, or hold a value that is not finite."""
+    if isinstance(tensors, Adapter) and tensors.layout == like.layout and tensors.vector.isfinite().all():
+        return
     missing, extra = sorted(set(like) - set(tensors)), sorted(set(tensors) - set(like))
     for names, what in ((missing, "lacks"), (extra, "has the unexpected")):
         if names:
