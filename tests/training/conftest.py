@@ -77,3 +77,13 @@ def examples(store: Callable[..., EncodedExamples]) -> EncodedExamples:
     return store(
         (12, 5), (30, 28), (7, 1), (2, 1), (19, 10), (25, 3), (9, 8), (14, 6), (30, 1), (5, 4), (16, 11)
     )
+
+
+@pytest.fixture
+def families(store: Callable[..., EncodedExamples]) -> EncodedExamples:
+    """Twelve examples in two families, each with a beginning of its own, and two strangers."""
+    made = store(*((10 + i, 8 + i % 3) for i in range(14)))
+    for row in range(12):
+        start = made.offsets[row]
+        made.tokens[start : start + 6] = (np.arange(6) + 3, np.arange(6) + 50)[row % 2]
+    return made

@@ -10,15 +10,12 @@ import numpy as np
 import peft
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import LlamaForCausalLM
 
 from shepherd.data.encoding import EncodedExamples
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.training import Engine, LocalOutcome, LocalTask, Training, TransformersTraining
-from shepherd.training.engine import micro_batches
 
 Adapted = Callable[..., AdaptedModel]
 Store = Callable[..., EncodedExamples]
@@ -130,21 +127,23 @@ def test_micro_batches_change_nothing_but_rounding(adapted: Adapted, examples: E
     assert max(gap(update, updates[0]) for update in updates) < 1e-5
 
 
-@given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=20),
-    budget=st.integers(1, 200),
-    data=st.data(),
-)
-def test_micro_batches_hold_every_row_once_within_the_budget(
-    lengths: list[int], budget: int, data: st.DataObject
+@pytest.mark.parametrize("changes", SETTINGS)
+def test_shared_prefixes_change_nothing_but_rounding(
+    changes: dict[str, Any], adapted: Adapted, families: EncodedExamples
 ) -> None:
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    examples = EncodedExamples(np.zeros(sum(lengths)), offsets, np.ones(len(lengths)), 0, "")
-    rows = np.array(data.draw(st.permutations(range(len(lengths)))))
-    parts = list(micro_batches(examples, rows, budget))
-    assert sorted(np.concatenate(parts)) == sorted(rows)
-    for part in parts:
-        assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= budget
+    task, settings = task_on(families), {"lr": 1e-2, "batch_size": 8, "micro_tokens": 60, **changes}
+    shared, whole = adapted(), adapted()
+    shared.prefix_cost = 0
+    update, outcome = trained(Engine(**settings), shared, task)
+    expected, alone = trained(Engine(**settings, share_prefixes=False), whole, task)
+    assert gap(update, expected) < 1e-5
+    assert outcome.train_loss == pytest.approx(alone.train_loss, rel=1e-5)
+    assert replace(outcome, train_loss=0.0) == replace(alone, train_loss=0.0)
+
+
+def test_what_drops_out_is_never_shared(adapted: Adapted) -> None:
+    assert adapted().prefix_cost is not None
+    assert adapted(dropout=0.1).prefix_cost is None
 
 
 def test_the_same_seed_gives_the_same_bits(adapted: Adapted, examples: EncodedExamples) -> None:

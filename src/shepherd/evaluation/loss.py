@@ -10,7 +10,7 @@ import torch
 
 from shepherd.data.encoding import EncodedExamples
 from shepherd.model.batch import make_batch
-from shepherd.training.engine import micro_batches
+from shepherd.model.micro_batches import plan
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -50,9 +50,12 @@ def held_out_losses(model: AdaptedModel, examples: EncodedExamples, budget: int)
         Padded tokens in a batch, at most.
     """
     sums, labels = np.zeros(len(examples)), np.zeros(len(examples))
-    for rows in micro_batches(examples, np.arange(len(examples)), budget):
-        batch = make_batch(examples, rows, model.device)
-        losses, owners = model.token_losses(batch).double().cpu().numpy(), batch.owners.cpu().numpy()
-        sums[rows] = np.bincount(owners, weights=losses, minlength=len(rows))
-        labels[rows] = np.bincount(owners, minlength=len(rows))
+    for group in plan(examples, np.arange(len(examples)), budget, model.prefix_cost):
+        prefix = model.prefix(group.prefix)
+        for rows in group.parts:
+            batch = make_batch(examples, rows, model.device, len(group.prefix))
+            losses = model.token_losses(batch, prefix).double().cpu().numpy()
+            owners = batch.owners.cpu().numpy()
+            sums[rows] = np.bincount(owners, weights=losses, minlength=len(rows))
+            labels[rows] = np.bincount(owners, minlength=len(rows))
     return Losses(sums, labels)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import peft
 import torch
+from torch import nn
 from torch.nn import functional
 
 from shepherd.errors import ShepherdError
@@ -15,9 +17,11 @@ from shepherd.model.base import Base
 from shepherd.model.batch import Batch
 from shepherd.model.kinds import AdapterKind
 from shepherd.model.lora import fuse
+from shepherd.model.prefix import SharedPrefix
 from shepherd.randomness import torch_seed
 
 _PEFT_NAME = "default"
+_PREFIX_COSTS = {"cpu": 32}
 
 
 class AdaptedModel:
@@ -38,6 +42,9 @@ class AdaptedModel:
         The trainable tensors under the names PEFT saves them by.
     initial : Adapter
         The adapter before any training.
+    prefix_cost : int or None
+        What one more pass over a shared prefix costs on this device beyond its own tokens, in tokens (the
+        time of starting its kernels); None where sharing would not be exact.
     """
 
     def __init__(self, base: Base, kind: AdapterKind, seed: int) -> None:
@@ -60,6 +67,8 @@ class AdaptedModel:
         self._vector = _in_one_vector(self.parameters, self._layout)
         self.initial = self.read()
         self._narrow = self._head_is_plain()
+        cost = _PREFIX_COSTS.get(self.device.type, 512)
+        self.prefix_cost = cost if self._prefixes_are_exact() else None
 
     def read(self) -> Adapter:
         """Copy the adapter out of the model."""
@@ -83,25 +92,40 @@ class AdaptedModel:
         trainable = sum(p.numel() for p in self.parameters.values())
         return self.peft.get_nb_trainable_parameters()[1] - trainable, trainable
 
-    def token_losses(self, batch: Batch) -> torch.Tensor:
+    def token_losses(self, batch: Batch, prefix: SharedPrefix | None = None) -> torch.Tensor:
         """Return the cross-entropy of every label, in nats, float32 [labels].
 
         The head is applied only where there is a label; the rest of the logits is never made.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows.
+        prefix : SharedPrefix, optional
+            What comes before every row, if the batch was made without it.
         """
+        past = _past(prefix)
         if self._narrow:
-            hidden = self._backbone(input_ids=batch.tokens, use_cache=False).last_hidden_state
+            hidden = self.backbone(input_ids=batch.tokens, **past).last_hidden_state
             logits = self._head(hidden.flatten(0, 1)[batch.positions])
         else:
-            logits = self._causal(input_ids=batch.tokens, use_cache=False).logits
+            logits = self._causal(input_ids=batch.tokens, **past).logits
             logits = logits.flatten(0, 1)[batch.positions]
         return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+
+    def prefix(self, tokens: np.ndarray) -> SharedPrefix | None:
+        """Compute a prefix under the adapter that is in the model now; None of no tokens."""
+        if len(tokens) == 0:
+            return None
+        return SharedPrefix(self, torch.from_numpy(tokens.astype(np.int64)).to(self.device))
 
     @property
     def _causal(self) -> Any:
         return self.peft.get_base_model()
 
     @property
-    def _backbone(self) -> Any:
+    def backbone(self) -> Any:
+        """The transformer below the head."""
         return getattr(self._causal, self._causal.base_model_prefix)
 
     @property
@@ -117,10 +141,35 @@ class AdaptedModel:
         tokens = torch.arange(1, 9, device=self.device).view(2, 4)
         try:
             full = self._causal(input_ids=tokens, use_cache=False).logits
-            narrow = self._head(self._backbone(input_ids=tokens, use_cache=False).last_hidden_state)
+            narrow = self._head(self.backbone(input_ids=tokens, use_cache=False).last_hidden_state)
         except (AttributeError, TypeError):
             return False
         return torch.equal(full, narrow)
+
+    @torch.no_grad()
+    def _prefixes_are_exact(self) -> bool:
+        """Say whether rows behind a shared prefix come out as rows that contain it, found out by trying.
+
+        Some architectures keep another kind of past (recurrent, windowed); they compute every row whole.
+        """
+        if any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.peft.modules()):
+            return False  # every row would drop out something else of the prefix
+        prefix, rows = (
+            torch.arange(1, 6, device=self.device),
+            torch.arange(3, 9, device=self.device).view(2, 3),
+        )
+        try:
+            whole = self.backbone(input_ids=torch.cat([prefix.expand(2, -1), rows], 1), use_cache=False)
+            behind = self.backbone(input_ids=rows, **_past(SharedPrefix(self, prefix)))
+        except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError):
+            return False
+        expected, found = whole.last_hidden_state[:, 5:].float(), behind.last_hidden_state.float()
+        precision = torch.finfo(whole.last_hidden_state.dtype).eps ** 0.5
+        return bool((expected - found).abs().max() <= precision * expected.abs().max())
+
+
+def _past(prefix: SharedPrefix | None) -> dict[str, Any]:
+    return {"use_cache": False} if prefix is None else {"use_cache": True, "past_key_values": prefix.cache()}
 
 
 def _in_one_vector(parameters: dict[str, torch.nn.Parameter], layout: Layout) -> torch.Tensor:

@@ -28,7 +28,7 @@ class Batch:
     Attributes
     ----------
     tokens : LongTensor [examples, length]
-        Token ids.
+        Token ids, without the prefix that is computed elsewhere, if any.
     positions : LongTensor [labels]
         Indices into ``tokens.flatten()`` whose next token is a label.
     targets : LongTensor [labels]
@@ -44,10 +44,25 @@ class Batch:
 
 
 def make_batch(
-    examples: Examples, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
+    examples: Examples, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu", start: int = 0
 ) -> Batch:
-    """Collate the examples at `rows`; padding is token 0, which no label and no real token sees."""
-    loaded = [examples.example(int(row)) for row in rows]
+    """Collate the examples at `rows`; padding is token 0, which no label and no real token sees.
+
+    Parameters
+    ----------
+    examples : Examples
+        The encoded store.
+    rows : sequence of int
+        What to collate.
+    device : torch.device
+        Where the batch goes.
+    start : int
+        Leading tokens to leave out: the length of a shared prefix, less than any row's unlabelled tokens.
+    """
+    loaded = [
+        (tokens[start:], unlabelled - start)
+        for tokens, unlabelled in (examples.example(int(row)) for row in rows)
+    ]
     width = max(len(tokens) for tokens, _ in loaded)
     grid = np.zeros((len(loaded), width), dtype=np.int64)
     positions, targets, owners = [], [], []

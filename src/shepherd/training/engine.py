@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from pydantic import Field
 
-from shepherd.model.batch import Batch, Examples, make_batch
+from shepherd.model.batch import Examples, make_batch
+from shepherd.model.micro_batches import MicroBatches, plan
 from shepherd.randomness import torch_seed
 from shepherd.training.base import LocalOutcome, LocalTask, Training
 
@@ -36,14 +36,19 @@ class Engine(Training):
     micro_tokens : int, optional
         Padded tokens in a micro-batch, at most (one example may be longer). Unless told, 1,024 on a CPU,
         where small activations stay in cache and with the allocator, and 16,384 on a GPU.
+    share_prefixes : bool
+        Compute what rows of a batch begin with once, where that is less work and the base allows it.
     """
 
     name: str = "engine"
     micro_tokens: int | None = Field(None, gt=0)
+    share_prefixes: bool = True
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Train the adapter in `model` on `task` and say what was done."""
-        batches, budget = self.batches(task), self.micro_tokens or _BUDGETS.get(model.device.type, 16384)
+        batches = self.batches(task)
+        budget = self.micro_tokens or _BUDGETS.get(model.device.type, 16384)
+        prefix_cost = model.prefix_cost if self.share_prefixes else None
         optimizer = self.build_optimizer(model, task)
         tokens = labels = 0
         loss_sum = torch.zeros((), dtype=torch.float64)
@@ -51,13 +56,12 @@ class Engine(Training):
             for step, rows in enumerate(batches):
                 for group in optimizer.param_groups:
                     group["lr"] = self.rate(task, step, len(batches))
-                micros = [
-                    make_batch(task.examples, part, model.device)
-                    for part in micro_batches(task.examples, rows, budget)
-                ]
-                loss_sum += self._step(model, optimizer, micros)
-                labels += sum(len(micro.targets) for micro in micros)
-                tokens += sum(len(task.examples.example(int(row))[0]) for row in rows)
+                loaded = [task.examples.example(int(row)) for row in rows]
+                labelled = sum(len(ids) - max(unlabelled, 1) for ids, unlabelled in loaded)
+                groups = plan(task.examples, rows, budget, prefix_cost)
+                loss_sum += self._step(model, optimizer, task.examples, groups, labelled)
+                labels += labelled
+                tokens += sum(len(ids) for ids, _ in loaded)
         return LocalOutcome(
             examples=sum(map(len, batches)),
             tokens=tokens,
@@ -68,31 +72,29 @@ class Engine(Training):
         )
 
     def _step(
-        self, model: AdaptedModel, optimizer: torch.optim.Optimizer, micros: list[Batch]
+        self,
+        model: AdaptedModel,
+        optimizer: torch.optim.Optimizer,
+        examples: Examples,
+        groups: list[MicroBatches],
+        labels: int,
     ) -> torch.Tensor:
-        """Take one optimiser step and return the batch's summed loss, in nats."""
-        labels = max(1, sum(len(micro.targets) for micro in micros))
+        """Take one optimiser step on rows with `labels` labels; return their summed loss, in nats."""
         total = torch.zeros((), dtype=torch.float64)
-        for micro in micros:
-            loss = model.token_losses(micro).sum()
-            (loss / labels).backward()
-            total += loss.detach().double().cpu()
+        for group in groups:
+            prefix = model.prefix(group.prefix)
+            for rows in group.parts:
+                batch = make_batch(examples, rows, model.device, len(group.prefix))
+                loss = model.token_losses(batch, prefix).sum()
+                (loss / max(1, labels)).backward()
+                total += loss.detach().double().cpu()
+            if prefix is not None:
+                prefix.backward()
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(list(model.parameters.values()), self.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return total
-
-
-def micro_batches(examples: Examples, rows: np.ndarray, budget: int) -> Iterator[np.ndarray]:
-    """Cut rows, longest first, into groups whose padded size stays within `budget` tokens."""
-    lengths = np.array([len(examples.example(int(row))[0]) for row in rows])
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, budget // int(lengths[order[start]]))
-        yield rows[order[start : start + size]]
-        start += size
 
 
 def dropout_seed(task: LocalTask) -> int:
