@@ -8,6 +8,7 @@ import yaml
 
 from shepherd.config import RunConfig, load_config, parse_config, preset_names, preset_text
 from shepherd.data.allocation import Dirichlet, Shards
+from shepherd.data.holdout import Fraction
 from shepherd.errors import ShepherdError
 from shepherd.training import Engine, TransformersTraining
 
@@ -65,6 +66,10 @@ def test_another_algorithm_keeps_the_fields_it_shares() -> None:
     assert isinstance(before.training, Engine)
     assert config.allocation == Shards(clients=before.allocation.clients)
     assert config.training.lr == before.training.lr
+    held_out = load_config(
+        "quickstart", ["data.holdout.name=fraction", "data.holdout.fraction=0.2"]
+    ).data.holdout
+    assert held_out == Fraction(fraction=0.2)
 
 
 def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:

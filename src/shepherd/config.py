@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -219,15 +219,20 @@ def _assign(values: dict[str, Any], key: str, value: Any, override: str) -> None
         if not isinstance(inner, dict):
             raise ShepherdError(f"'{override}': {parent} has no keys below it.")
         place[parent] = place = dict(inner)
-    if last == "name" and len(parents) == 1 and place.get("name", value) != value:
-        _keep_shared(place, parents[0], str(value))
+    if last == "name" and place.get("name", value) != value:
+        _keep_shared(place, parents, str(value))
     place[last] = value
 
 
-def _keep_shared(place: dict[str, Any], section: str, name: str) -> None:
+def _keep_shared(place: dict[str, Any], section: Sequence[str], name: str) -> None:
     """Another algorithm keeps those of the preset's fields that it has too."""
-    field = RunConfig.model_fields.get(section)
-    choice = next((m for m in field.metadata if isinstance(m, OneOf)), None) if field else None
+    model: Any = RunConfig
+    choice = None
+    for key in section:
+        field = getattr(model, "model_fields", {}).get(key)
+        if field is None:
+            return
+        model, choice = field.annotation, next((m for m in field.metadata if isinstance(m, OneOf)), None)
     if choice is None:
         return
     try:
