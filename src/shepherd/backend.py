@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
-from shepherd.client import run_client
+from shepherd.client import run_clients
 from shepherd.coreset import Coreset
 from shepherd.data.population import Population
 from shepherd.messages import ClientJob, ClientUpdate
@@ -29,7 +30,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class LocalBackend:
-    """One client after another on the one model that is loaded in this process (FedIT, section 3.3)."""
+    """One client after another, or a few at once, on the model that is loaded here (FedIT, section 3.3)."""
 
     model: AdaptedModel
     population: Population
@@ -43,7 +44,13 @@ class LocalBackend:
         return {client: summary for client, summary in summaries.items() if summary is not None}
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
-        """Train the clients one by one; only one update exists at a time."""
-        for job in jobs:
-            view = self.population.client(job.client)
-            yield run_client(job, view, self.model, self.coreset, self.training, self.transforms)
+        """Train as many clients at once as the trainer wants; only so many updates exist at a time."""
+        for group in _groups(jobs, self.training.together(self.model)):
+            views = [self.population.client(job.client) for job in group]
+            yield from run_clients(group, views, self.model, self.coreset, self.training, self.transforms)
+
+
+def _groups(jobs: Iterable[ClientJob], size: int) -> Iterator[list[ClientJob]]:
+    left = iter(jobs)
+    while group := list(islice(left, size)):
+        yield group

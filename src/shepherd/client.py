@@ -1,13 +1,13 @@
-"""One client's round, beside its data: choose examples, train, transform, answer.
+"""A client's round, beside its data: choose examples, train, transform, answer.
 
 A function of the client's view and the server's job alone; it runs the same in this process, in another
-process, or in another country.
+process, or in another country, for one client or for several at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shepherd.coreset import Coreset
 from shepherd.data.population import ClientView
@@ -18,42 +18,49 @@ from shepherd.training import LocalTask, Training
 from shepherd.transforms import Transform
 
 
-def run_client(
-    job: ClientJob,
-    view: ClientView,
+def run_clients(
+    jobs: Sequence[ClientJob],
+    views: Sequence[ClientView],
     model: AdaptedModel,
     coreset: Coreset,
     training: Training,
     transforms: Sequence[Transform],
-) -> ClientUpdate:
-    """Do what `job` asks with the examples of `view`, and return the update to send."""
+) -> Iterator[ClientUpdate]:
+    """Do what each of `jobs` asks with the examples of its view, and yield the updates to send, in order.
+
+    The clients are trained at once, if the trainer can; what comes out is what each would send alone.
+    """
     began = time.perf_counter()
-    task = LocalTask(
-        examples=view.examples,
-        rows=coreset.examples(view, job.choice),
-        seed=job.seed,
-        round=job.round,
-        rounds=job.rounds,
-        client=job.client,
-        state=job.state,
-    )
-    model.write(job.adapter)
-    outcome = training.train(model, task)
-    update = model.read() - job.adapter
-    norm = update.norm()
-    for number, transform in enumerate(transforms):
-        update = transform.client(
-            update, generator(job.seed, "transform at client", number, job.round, job.client)
+    tasks = [
+        LocalTask(
+            examples=view.examples,
+            rows=coreset.examples(view, job.choice),
+            seed=job.seed,
+            round=job.round,
+            rounds=job.rounds,
+            client=job.client,
+            state=job.state,
         )
-    return ClientUpdate(
-        client=job.client,
-        update=update,
-        examples=outcome.examples,
-        tokens=outcome.tokens,
-        response_tokens=outcome.response_tokens,
-        steps=outcome.steps,
-        train_loss=outcome.train_loss,
-        update_norm=norm,
-        seconds=time.perf_counter() - began,
-        state=outcome.state,
-    )
+        for job, view in zip(jobs, views, strict=True)
+    ]
+    results = list(training.train_together(model, [job.adapter for job in jobs], tasks))
+    seconds = (time.perf_counter() - began) / len(jobs)
+    for job, (adapter, outcome) in zip(jobs, results, strict=True):
+        update = adapter - job.adapter
+        norm = update.norm()
+        for number, transform in enumerate(transforms):
+            update = transform.client(
+                update, generator(job.seed, "transform at client", number, job.round, job.client)
+            )
+        yield ClientUpdate(
+            client=job.client,
+            update=update,
+            examples=outcome.examples,
+            tokens=outcome.tokens,
+            response_tokens=outcome.response_tokens,
+            steps=outcome.steps,
+            train_loss=outcome.train_loss,
+            update_norm=norm,
+            seconds=seconds,
+            state=outcome.state,
+        )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from shepherd.model.lora import LoraProduct, fuse
+from shepherd.model.lora import FusedLora, LoraProduct
 
 TOKENS = torch.tensor([[1, 5, 9, 40, 3], [2, 2, 60, 7, 11]])
 SIZES: dict[str, Any] = {
@@ -56,7 +56,7 @@ def test_the_products_gradients_are_exact(bias: bool) -> None:
     weight, offset = matrix(4, 5, trained=False), matrix(4, trained=False) if bias else None
 
     def product(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> Any:
-        return LoraProduct.apply(x, weight, offset, a, b, 0.7)
+        return LoraProduct.apply(x, weight, offset, a, b, 0.7, None)
 
     expected = x @ weight.t() + (0 if offset is None else offset) + 0.7 * (x @ a.t()) @ b.t()
     torch.testing.assert_close(product(x, a, b), expected)
@@ -68,7 +68,7 @@ def test_the_products_gradients_are_exact(bias: bool) -> None:
 def test_the_fused_forward_is_pefts(architecture: str, scale: dict[str, Any]) -> None:
     plain = with_lora(architecture, **scale)
     fused = copy.deepcopy(plain)
-    assert fuse(fused) == 14
+    assert len(FusedLora(fused)) == 14
     expected, expected_gradients = logits_and_gradients(plain)
     logits, gradients = logits_and_gradients(fused)
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
@@ -81,31 +81,29 @@ def test_the_fused_forward_is_pefts(architecture: str, scale: dict[str, Any]) ->
 @pytest.mark.parametrize(
     "case",
     [
-        {"lora_dropout": 0.1},
         {"use_dora": True},
         {"lora_bias": True, "init_lora_weights": False},
-        {"dtype": torch.bfloat16},
     ],
-    ids=["dropout", "DoRA", "LoRA bias", "bfloat16 base"],
+    ids=["DoRA", "LoRA bias"],
 )
 def test_what_is_not_plain_keeps_pefts_forward(case: dict[str, Any]) -> None:
     model = with_lora(**case)
     before = model(TOKENS).logits
-    assert fuse(model) == 0
+    assert len(FusedLora(model)) == 0
     assert torch.equal(model(TOKENS).logits, before)
 
 
 def test_layers_that_are_not_targets_stay_untouched() -> None:
     base = LlamaForCausalLM(LlamaConfig(**SIZES))
     model = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
-    assert fuse(model) == 4
+    assert len(FusedLora(model)) == 4
 
 
 @torch.no_grad()
 def test_merging_and_switching_off_stay_pefts() -> None:
     model = with_lora(lora_alpha=5)
     base_logits = with_lora(lora_alpha=5).unload()(TOKENS).logits
-    fuse(model)
+    FusedLora(model)
     adapted = model(TOKENS).logits
     with model.disable_adapter():
         torch.testing.assert_close(model(TOKENS).logits, base_logits)

@@ -16,6 +16,7 @@ from shepherd.data.encoding import EncodedExamples
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.training import Engine, LocalOutcome, LocalTask, Training, TransformersTraining
+from shepherd.training.correction import FedProx
 
 Adapted = Callable[..., AdaptedModel]
 Store = Callable[..., EncodedExamples]
@@ -141,6 +142,84 @@ def test_shared_prefixes_change_nothing_but_rounding(
     assert replace(outcome, train_loss=0.0) == replace(alone, train_loss=0.0)
 
 
+@pytest.mark.parametrize("changes", SETTINGS)
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_clients_at_once_train_as_if_alone(
+    changes: dict[str, Any], dropout: float, adapted: Adapted, examples: EncodedExamples
+) -> None:
+    training = Engine.model_validate(
+        {"lr": 1e-2, "batch_size": 3, "micro_tokens": 90, "share_prefixes": False, **changes}
+    )
+    tasks = [task_on(examples, client=i, rows=np.arange(i, 11, i + 1)) for i in range(4)]
+    model = adapted(dropout)
+    draw = torch.Generator().manual_seed(5)
+    starts = [model.initial.map(lambda t: 0.1 * torch.randn(t.shape, generator=draw)) for _ in tasks]
+    together = list(training.train_together(model, starts, tasks))
+    for start, task, (adapter, outcome) in zip(starts, tasks, together, strict=True):
+        model.write(start)
+        expected, alone = trained(training, model, task)
+        assert gap(adapter - start, expected) < 1e-5
+        assert outcome.train_loss == pytest.approx(alone.train_loss, rel=1e-5)
+        assert (outcome.examples, outcome.tokens, outcome.steps) == (
+            alone.examples,
+            alone.tokens,
+            alone.steps,
+        )
+
+
+def test_stateful_clients_at_once_go_on_as_if_alone(adapted: Adapted, examples: EncodedExamples) -> None:
+    training, model = Engine(lr=1e-2, batch_size=4, stateful=True), adapted()
+    tasks = [task_on(examples, client=i, rows=np.arange(3 + 2 * i)) for i in range(3)]
+    starts = [model.read()] * 3
+    alone = [next(training.train_together(model, [s], [t])) for s, t in zip(starts, tasks, strict=True)]
+    together = list(training.train_together(model, starts, tasks))
+    for (one, first), (other, second) in zip(alone, together, strict=True):
+        assert gap(one, other) < 1e-5
+        assert first.state["examples_seen"] == second.state["examples_seen"]
+        for key, moment in first.state["optimizer"]["adapter"].items():
+            torch.testing.assert_close(
+                moment, second.state["optimizer"]["adapter"][key], rtol=1e-4, atol=1e-7
+            )
+
+
+def test_dropout_is_the_same_however_the_batch_is_cut(adapted: Adapted, examples: EncodedExamples) -> None:
+    updates = [
+        trained(Engine(lr=1e-2, batch_size=6, micro_tokens=budget), adapted(dropout=0.3), task_on(examples))[
+            0
+        ]
+        for budget in (1, 35, 10_000)
+    ]
+    assert max(gap(update, updates[0]) for update in updates) < 1e-5
+
+
+def test_fedprox_adds_its_terms_gradient(adapted: Adapted, examples: EncodedExamples) -> None:
+    # One SGD step of rate r without a pull, then one with it: y2 = y1 - r (g(y1) + mu (y1 - x)).
+    task, rate, mu = task_on(examples), 0.05, 0.7
+    plain = Engine(lr=rate, optimizer="sgd", batch_size=11, steps=2)
+    held = Engine(lr=rate, optimizer="sgd", batch_size=11, steps=2, correction=FedProx(mu=mu))
+    first, _ = trained(Engine(lr=rate, optimizer="sgd", batch_size=11, steps=1), adapted(), task)
+    free, _ = trained(plain, adapted(), task)
+    pulled, _ = trained(held, adapted(), task)
+    assert gap(pulled, free - rate * mu * first) < 1e-5
+
+
+def test_a_stack_trains_with_fedprox_as_if_alone(adapted: Adapted, examples: EncodedExamples) -> None:
+    training, model = Engine(lr=1e-2, batch_size=2, correction=FedProx(mu=0.5)), adapted()
+    tasks = [task_on(examples, client=i, rows=np.arange(4 + i)) for i in range(3)]
+    start = model.read()
+    together = list(training.train_together(model, [start] * 3, tasks))
+    for task, (adapter, _) in zip(tasks, together, strict=True):
+        model.write(start)
+        assert gap(adapter - start, trained(training, model, task)[0]) < 1e-5
+
+
+def test_a_base_that_drops_out_trains_one_client_at_a_time(adapted: Adapted) -> None:
+    model = adapted()
+    assert Engine(clients_at_once=4).together(model) == 4
+    model.carries_stacks = False
+    assert Engine(clients_at_once=4).together(model) == 1
+
+
 def test_what_drops_out_is_never_shared(adapted: Adapted) -> None:
     assert adapted().prefix_cost is not None
     assert adapted(dropout=0.1).prefix_cost is None
@@ -223,7 +302,7 @@ def test_a_stateful_client_keeps_its_moments_in_trainer_too(
     (ours, our_state), (theirs, their_state) = results
     assert gap(ours, theirs) < 1e-4
     assert our_state["examples_seen"] == their_state["examples_seen"] == 24
-    assert our_state["optimizer"].keys() == their_state["optimizer"].keys() == ours.keys()
+    assert their_state["optimizer"].keys() == ours.keys()
 
 
 def test_a_stateless_client_keeps_nothing(adapted: Adapted, examples: EncodedExamples) -> None:

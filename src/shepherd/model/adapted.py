@@ -16,7 +16,7 @@ from shepherd.model.adapter import Adapter, Layout, check_like
 from shepherd.model.base import Base
 from shepherd.model.batch import Batch
 from shepherd.model.kinds import AdapterKind
-from shepherd.model.lora import fuse
+from shepherd.model.lora import FusedLora
 from shepherd.model.prefix import SharedPrefix
 from shepherd.randomness import torch_seed
 
@@ -40,8 +40,16 @@ class AdaptedModel:
     ----------
     parameters : dict of str to Parameter
         The trainable tensors under the names PEFT saves them by.
+    layout : Layout
+        Where each of them lies in `vector`.
+    vector : Tensor, [parameters]
+        Their values, on the model's device; the parameters are views of it.
     initial : Adapter
         The adapter before any training.
+    drops_out : bool
+        Whether training differs from evaluation at all: something drops out.
+    carries_stacks : bool
+        Whether several clients' adapters can be trained at once (`AdapterStack`).
     prefix_cost : int or None
         What one more pass over a shared prefix costs on this device beyond its own tokens, in tokens (the
         time of starting its kernels); None where sharing would not be exact.
@@ -57,27 +65,30 @@ class AdaptedModel:
             warnings.simplefilter("ignore")
             # PEFT attaches its layers in training mode; outside of training nothing drops out.
             self.peft = _attach(base, self.config).eval()
-        fuse(self.peft)
+        self.lora = FusedLora(self.peft)
         self.parameters = {
             name.replace(f".{_PEFT_NAME}.", "."): parameter
             for name, parameter in self.peft.named_parameters()
             if parameter.requires_grad
         }
-        self._layout = Layout.of(self.parameters)
-        self._vector = _in_one_vector(self.parameters, self._layout)
+        self.layout = Layout.of(self.parameters)
+        self.vector = _in_one_vector(self.parameters, self.layout)
         self.initial = self.read()
         self._narrow = self._head_is_plain()
+        base_drops_out = _drops_out(self._causal)
+        self.drops_out = base_drops_out or getattr(self.config, "lora_dropout", 0.0) > 0
+        self.carries_stacks = 2 * len(self.lora) == len(self.parameters) and not base_drops_out
         cost = _PREFIX_COSTS.get(self.device.type, 512)
-        self.prefix_cost = cost if self._prefixes_are_exact() else None
+        self.prefix_cost = None if self.drops_out or not self._prefixes_are_exact() else cost
 
     def read(self) -> Adapter:
         """Copy the adapter out of the model."""
-        return Adapter.from_vector(self._layout, self._vector.to("cpu", copy=True))
+        return Adapter.from_vector(self.layout, self.vector.to("cpu", copy=True))
 
     def write(self, adapter: Adapter) -> None:
         """Copy `adapter` into the model, after checking that it fits it tensor by tensor."""
         check_like(adapter, self.initial, "The adapter to load")
-        self._vector.copy_(adapter.vector)
+        self.vector.copy_(adapter.vector)
 
     def peft_config(self) -> dict[str, Any]:
         """Return the content of ``adapter_config.json``, in inference mode as PEFT saves it."""
@@ -105,6 +116,7 @@ class AdaptedModel:
             What comes before every row, if the batch was made without it.
         """
         past = _past(prefix)
+        self.lora.dropout = batch.dropout
         if self._narrow:
             hidden = self.backbone(input_ids=batch.tokens, **past).last_hidden_state
             logits = self._head(hidden.flatten(0, 1)[batch.positions])
@@ -152,8 +164,6 @@ class AdaptedModel:
 
         Some architectures keep another kind of past (recurrent, windowed); they compute every row whole.
         """
-        if any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.peft.modules()):
-            return False  # every row would drop out something else of the prefix
         prefix, rows = (
             torch.arange(1, 6, device=self.device),
             torch.arange(3, 9, device=self.device).view(2, 3),
@@ -170,6 +180,18 @@ class AdaptedModel:
 
 def _past(prefix: SharedPrefix | None) -> dict[str, Any]:
     return {"use_cache": False} if prefix is None else {"use_cache": True, "past_key_values": prefix.cache()}
+
+
+def _drops_out(base: nn.Module) -> bool:
+    """Say whether the base itself drops something out in training, by a module or by a setting."""
+    modules = any(
+        isinstance(module, nn.Dropout) and module.p > 0 and "lora_dropout" not in name
+        for name, module in base.named_modules()
+    )
+    settings: dict[str, Any] = base.config.to_dict()  # type: ignore[operator,union-attr]
+    return modules or any(
+        "drop" in key and isinstance(value, float) and value > 0 for key, value in settings.items()
+    )
 
 
 def _in_one_vector(parameters: dict[str, torch.nn.Parameter], layout: Layout) -> torch.Tensor:

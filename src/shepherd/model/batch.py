@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from shepherd.model.dropout import Dropout
+
 
 class Examples(Protocol):
     """What a batch is made from: encoded examples by row number."""
@@ -35,12 +37,15 @@ class Batch:
         The labels.
     owners : LongTensor [labels]
         Which example of the batch each label belongs to.
+    dropout : Dropout, optional
+        What drops out of the adapters' inputs in training.
     """
 
     tokens: torch.Tensor
     positions: torch.Tensor
     targets: torch.Tensor
     owners: torch.Tensor
+    dropout: Dropout | None = None
 
 
 def make_batch(
@@ -59,14 +64,30 @@ def make_batch(
     start : int
         Leading tokens to leave out: the length of a shared prefix, less than any row's unlabelled tokens.
     """
-    loaded = [
-        (tokens[start:], unlabelled - start)
-        for tokens, unlabelled in (examples.example(int(row)) for row in rows)
-    ]
-    width = max(len(tokens) for tokens, _ in loaded)
-    grid = np.zeros((len(loaded), width), dtype=np.int64)
+    loaded = [examples.example(int(row)) for row in rows]
+    return collate([(tokens[start:], unlabelled - start) for tokens, unlabelled in loaded], device)
+
+
+def collate(
+    examples: Sequence[tuple[np.ndarray, int]],
+    device: torch.device | str = "cpu",
+    keys: Sequence[np.ndarray] | None = None,
+) -> Batch:
+    """Lay examples side by side.
+
+    Parameters
+    ----------
+    examples : sequence of (ndarray, int)
+        Tokens, and how many of them carry no label.
+    device : torch.device
+        Where the batch goes.
+    keys : sequence of ndarray of uint64, optional
+        The tokens' dropout keys, for each example.
+    """
+    width = max(len(tokens) for tokens, _ in examples)
+    grid = np.zeros((len(examples), width), dtype=np.int64)
     positions, targets, owners = [], [], []
-    for number, (tokens, unlabelled) in enumerate(loaded):
+    for number, (tokens, unlabelled) in enumerate(examples):
         grid[number, : len(tokens)] = tokens
         # The first token has nothing before it to be predicted from.
         first = max(unlabelled, 1)
@@ -77,4 +98,11 @@ def make_batch(
     def tensor(arrays: list[np.ndarray]) -> torch.Tensor:
         return torch.from_numpy(np.concatenate(arrays).astype(np.int64)).to(device)
 
-    return Batch(torch.from_numpy(grid).to(device), tensor(positions), tensor(targets), tensor(owners))
+    dropout = None
+    if keys is not None:
+        table = np.zeros(grid.shape, dtype=np.uint64)
+        for number, own in enumerate(keys):
+            table[number, : len(own)] = own
+        dropout = Dropout(torch.from_numpy(table.view(np.int64).reshape(-1)).to(device))
+    tokens_on_device = torch.from_numpy(grid).to(device)
+    return Batch(tokens_on_device, tensor(positions), tensor(targets), tensor(owners), dropout)

@@ -1,12 +1,16 @@
-"""LoRA in as few products as it takes: ``y = x W' + s (x A') B'``, forward and backward.
+"""LoRA in as few products as it takes: ``y = x W' + s (d(x) A') B'``, forward and backward, for one or many.
 
 PEFT computes the same with a scaled copy and a sum of full-width activations per layer, and autograd keeps
-more of them. `fuse` gives PEFT's own layers this forward; names, saving and merging stay PEFT's.
+more of them. `FusedLora` gives PEFT's own layers this forward; names, saving and merging stay PEFT's.
+
+Several clients' adapters may be carried at once: their tensors then have a leading client axis, and equal
+blocks of tokens belong to one client each. The frozen weight is applied to everybody's tokens in one product.
 """
 
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,12 +18,18 @@ from peft.tuners.lora.layer import Linear
 from torch import nn
 from torch.nn import functional
 
+from shepherd.model.dropout import Dropout
+
+_Tensors = Mapping[str, torch.Tensor]
+
 
 class LoraProduct(torch.autograd.Function):
-    """``y = x W' + b + s (x A') B'`` with W and b frozen.
+    """``y = x W' + b + s (d(x) A') B'`` with W and b frozen.
 
-    Shapes: x [tokens, in], W [out, in], b [out], A [rank, in], B [out, rank]. In place where a buffer is
-    its own; the gradient of x is not computed where nothing below needs it.
+    Shapes: x [tokens, in], W [out, in], b [out], A [rank, in], B [out, rank]; or, for several clients, A
+    [clients, rank, in] and B [clients, out, rank], and x holds as many tokens of each. A and B are brought to
+    x's dtype for the products, their gradients back. In place where a buffer is its own; the gradient of x is
+    not computed where nothing below needs it.
     """
 
     @staticmethod
@@ -31,35 +41,83 @@ class LoraProduct(torch.autograd.Function):
         a: torch.Tensor,
         b: torch.Tensor,
         scale: float,
+        kept: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return y, keeping x and the narrow product x A'."""
-        narrow = x @ a.t()
-        ctx.save_for_backward(x, narrow, weight, a, b)
+        """Return y, keeping x, what of it is kept, and the narrow product d(x) A'."""
+        narrow = _blocks(_dropped(x, kept), a) @ a.to(x.dtype).mT
+        ctx.save_for_backward(x, narrow, weight, a, b, *([] if kept is None else [kept]))
         ctx.scale = scale
-        return functional.linear(x, weight, bias).addmm_(narrow, b.t(), alpha=scale)
+        y = functional.linear(x, weight, bias)
+        _add_product(_blocks(y, a), narrow, b.to(x.dtype).mT, scale)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of x, A and B; W and b have none."""
-        (grad,) = grads
-        x, narrow, weight, a, b = ctx.saved_tensors
-        inner = (grad @ b).mul_(ctx.scale)
-        to_x = (grad @ weight).addmm_(inner, a) if ctx.needs_input_grad[0] else None
-        to_a = inner.t() @ x
-        to_b = (grad.t() @ narrow).mul_(ctx.scale)
-        return to_x, None, None, to_a, to_b, None
+        x, narrow, weight, a, b, *rest = ctx.saved_tensors
+        kept = rest[0] if rest else None
+        grad = _blocks(grads[0], a)
+        inner = (grad @ b.to(x.dtype)).mul_(ctx.scale)
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = grads[0] @ weight
+            if kept is None:
+                _add_product(_blocks(to_x, a), inner, a.to(x.dtype))
+            else:
+                to_x += _dropped((inner @ a.to(x.dtype)).view_as(x), kept)
+        to_a = inner.mT @ _blocks(_dropped(x, kept), a)
+        to_b = (grad.mT @ narrow).mul_(ctx.scale)
+        return to_x, None, None, to_a.to(a.dtype), to_b.to(b.dtype), None, None
 
 
-def fuse(model: nn.Module) -> int:
-    """Give every plain LoRA layer of a PEFT model the fused forward; return how many there were.
+def _blocks(tokens: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """Return [clients, tokens of each, width] where A has a client axis, [tokens, width] where it has none."""
+    return tokens if a.dim() == 2 else tokens.view(a.shape[0], -1, tokens.shape[-1])
 
-    Plain is: an unquantised linear layer of the adapter's own dtype, one adapter, no dropout, no variant
-    such as DoRA. Everything else keeps PEFT's forward.
+
+def _dropped(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    return x if kept is None else x * kept
+
+
+def _add_product(to: torch.Tensor, one: torch.Tensor, other: torch.Tensor, scale: float = 1.0) -> None:
+    add = to.addmm_ if to.dim() == 2 else to.baddbmm_
+    add(one, other, alpha=scale)
+
+
+class FusedLora:
+    """The plain LoRA layers of a PEFT model, with the fused forward.
+
+    Plain is: an unquantised linear layer, one adapter, no variant such as DoRA. Everything else keeps
+    PEFT's forward.
+
+    Parameters
+    ----------
+    model : Module
+        A PEFT model; its layers' forwards are replaced in place.
+
+    Attributes
+    ----------
+    names : list of (str, str)
+        The layers' A and B, under the names PEFT saves them by.
+    dropout : Dropout or None
+        What drops out now; PEFT's own dropout, from torch's generator, where it is None.
     """
-    layers = [module for module in model.modules() if type(module) is Linear and _is_plain(module)]
-    for layer in layers:
-        layer.forward = types.MethodType(_fused_forward, layer)
-    return len(layers)
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = [(n, m) for n, m in model.named_modules() if type(m) is Linear and _is_plain(m)]
+        self.names = [(f"{name}.lora_A.weight", f"{name}.lora_B.weight") for name, _ in self._layers]
+        self.dropout: Dropout | None = None
+        for number, (_, layer) in enumerate(self._layers):
+            layer.carried = None
+            layer.forward = types.MethodType(_forward_of(self, number), layer)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def carry(self, tensors: _Tensors | None) -> None:
+        """Compute with `tensors`, which have a leading client axis, or with the layers' own again."""
+        for (_, layer), (a, b) in zip(self._layers, self.names, strict=True):
+            layer.carried = None if tensors is None else (tensors[a], tensors[b])
 
 
 def _is_plain(layer: Any) -> bool:
@@ -68,25 +126,24 @@ def _is_plain(layer: Any) -> bool:
     name = layer.active_adapters[0]
     return (
         type(layer.base_layer) is nn.Linear
-        and isinstance(layer.lora_dropout[name], nn.Identity)
+        and isinstance(layer.lora_dropout[name], nn.Identity | nn.Dropout)
         and not layer.lora_bias[name]
         and name not in layer.lora_variant
-        and layer.base_layer.weight.dtype == layer.lora_A[name].weight.dtype
     )
 
 
-def _fused_forward(layer: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    if layer.disable_adapters or layer.merged or kwargs:
-        return Linear.forward(layer, x, *args, **kwargs)
-    name = layer.active_adapters[0]
-    base = layer.base_layer
-    flat = x.reshape(-1, x.shape[-1])
-    y = LoraProduct.apply(
-        flat,
-        base.weight,
-        base.bias,
-        layer.lora_A[name].weight,
-        layer.lora_B[name].weight,
-        layer.scaling[name],
-    )
-    return y.view(*x.shape[:-1], y.shape[-1])
+def _forward_of(fused: FusedLora, number: int) -> Any:
+    def forward(layer: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        name = layer.active_adapters[0]
+        share = getattr(layer.lora_dropout[name], "p", 0.0) if layer.training else 0.0
+        unaddressed = share > 0 and fused.dropout is None
+        if layer.disable_adapters or layer.merged or kwargs or unaddressed:
+            return Linear.forward(layer, x, *args, **kwargs)
+        base = layer.base_layer
+        a, b = layer.carried or (layer.lora_A[name].weight, layer.lora_B[name].weight)
+        flat = x.reshape(-1, x.shape[-1])
+        kept = fused.dropout.kept(number, flat, share) if share > 0 and fused.dropout else None
+        y = LoraProduct.apply(flat, base.weight, base.bias, a, b, layer.scaling[name], kept)
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    return forward

@@ -7,7 +7,7 @@ and the learning rate live here, so that every trainer takes the same steps on t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -21,6 +21,7 @@ from shepherd.strategy import Strategy
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
+    from shepherd.model.adapter import Adapter
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,19 @@ class Training(Strategy):
         """Train the adapter that is in `model`, in place, on `task`."""
         raise NotImplementedError
 
+    def together(self, model: AdaptedModel) -> int:
+        """Return how many clients are best trained at once; one unless an algorithm can do better."""
+        return 1
+
+    def train_together(
+        self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
+    ) -> Iterator[tuple[Adapter, LocalOutcome]]:
+        """Train a client from each of `adapters`; yield the trained adapters in the same order."""
+        for adapter, task in zip(adapters, tasks, strict=True):
+            model.write(adapter)
+            outcome = self.train(model, task)
+            yield model.read(), outcome
+
     def count(self, task: LocalTask) -> int:
         """Return how many examples (with repetition) `task` trains on."""
         if self.steps is not None:
@@ -169,45 +183,40 @@ class Training(Strategy):
         shape = {"constant": 1.0, "linear": 1 - left, "cosine": (1 + math.cos(math.pi * left)) / 2}
         return self.lr * (self.lr_floor + (1 - self.lr_floor) * shape[self.lr_schedule])
 
-    def build_optimizer(self, model: AdaptedModel, task: LocalTask) -> torch.optim.Optimizer:
-        """Return the optimiser over the adapter's tensors, with a stateful client's moments restored."""
-        parameters = list(model.parameters.values())
+    def build_optimizer(
+        self, parameters: Mapping[str, torch.nn.Parameter], task: LocalTask
+    ) -> torch.optim.Optimizer:
+        """Return the optimiser over `parameters`, with a stateful client's moments restored."""
+        trained = list(parameters.values())
         optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
             optimizer = torch.optim.SGD(
-                parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+                trained, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
             )
         else:
             cls = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
-            optimizer = cls(
-                parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, foreach=True
-            )
+            optimizer = cls(trained, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True)
         if task.state:
-            _restore_moments(optimizer, model, task.state["optimizer"])
+            for name, values in task.state["optimizer"].items():
+                device = parameters[name].device
+                optimizer.state[parameters[name]] = {
+                    key: value.to(device, copy=True) for key, value in values.items()
+                }
         return optimizer
 
     def kept_state(
-        self, model: AdaptedModel, task: LocalTask, optimizer: torch.optim.Optimizer
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        task: LocalTask,
+        optimizer: torch.optim.Optimizer,
     ) -> dict[str, Any]:
         """Return what a stateful client keeps for its next participation: moments and its place."""
         if not self.stateful:
             return {}
         moments = {
             name: {key: torch.as_tensor(value).detach().cpu() for key, value in optimizer.state[p].items()}
-            for name, p in model.parameters.items()
+            for name, p in parameters.items()
             if optimizer.state[p]
         }
         seen = int(task.state.get("examples_seen", 0)) + self.count(task)
         return {"examples_seen": seen, "optimizer": moments}
-
-
-def _restore_moments(
-    optimizer: torch.optim.Optimizer, model: AdaptedModel, moments: Mapping[str, Mapping[str, torch.Tensor]]
-) -> None:
-    for name, values in moments.items():
-        parameter = model.parameters[name]
-        optimizer.state[parameter] = {
-            # Adam keeps its step counter on the CPU, whatever the device of the moments.
-            key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
-            for key, value in values.items()
-        }

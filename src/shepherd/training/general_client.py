@@ -102,7 +102,7 @@ class GeneralClient:
         folder : str
             A temporary folder; nothing in it is kept.
         """
-        optimizer = self.settings.build_optimizer(self.model, self.task)
+        optimizer = self.settings.build_optimizer(self.model.parameters, self.task)
         steps = len(self.settings.batches(self.task))
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer,
@@ -142,7 +142,9 @@ class GeneralClient:
             response_tokens=labels,
             steps=len(batches),
             train_loss=loss_sum / max(labels, 1),
-            state=self.settings.kept_state(self.model, self.task, _plain_optimizer(self.trainer.optimizer)),
+            state=self.settings.kept_state(
+                self.model.parameters, self.task, _plain_optimizer(self.trainer.optimizer)
+            ),
         )
 
     def arguments(self, folder: str) -> Mapping[str, Any]:
