@@ -57,10 +57,9 @@ def run(options: argparse.Namespace) -> None:
     for seed, scheme in groups[worker::workers]:
         config = study_config(options, scheme, seed)
         federated = complete(config, console)
-        allocated = deal(config).allocated
-        sizes = [len(rows) for rows in allocated.rows]
-        alone = draw_clients(3, len(sizes), seed)
-        for label, baseline in baseline_configs(config, federated, alone, allocated.names, sizes, "rounds"):
+        dealt = deal(config)
+        alone = draw_clients(3, len(dealt.allocated.names), seed)
+        for label, baseline in baseline_configs(config, federated, dealt, alone, "rounds"):
             # What is pooled does not know how it was dealt: once per seed is enough.
             if label != CENTRALISED or scheme == SCHEMES[0]:
                 complete(baseline, console)

@@ -83,9 +83,7 @@ def test_what_is_done_is_not_done_again(tiny: dict[str, Any]) -> None:
 def test_only_what_makes_a_baseline_differs(tiny: dict[str, Any]) -> None:
     config = parse_config({**tiny, "transforms": [{"name": "clip", "norm": 1.0}]})
     federated = execute(config).record
-    names, rows = _clients(config)
-    sizes = [len(own) for own in rows]
-    for label, derived in baseline_configs(config, federated, [1], names, sizes):
+    for label, derived in baseline_configs(config, federated, deal(config), [1]):
         before, after = config.resolved(), derived.resolved()
         differing = {key for key in before if before[key] != after[key]}
         pooled = {"run", "participation", "training", "transforms", "evaluation"}

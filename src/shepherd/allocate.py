@@ -22,12 +22,13 @@ def allocate(config: RunConfig) -> tuple[Heterogeneity, Path]:
     Heterogeneity
         How the clients differ.
     Path
-        The run directory, with ``clients/`` (one JSONL file each, and the hold-out), ``allocation.json``,
-        ``heterogeneity.csv`` and ``heterogeneity.png``.
+        The run directory, with ``clients/`` (one JSONL file each, and the hold-out; not for more than
+        10,000 clients), ``allocation.json``, ``heterogeneity.csv`` and ``heterogeneity.png``.
     """
     dealt, folder = deal(config), config.run.directory
     found = dealt.heterogeneity()
-    write_client_files(folder / "clients", dealt.train, dealt.test, dealt.allocated)
+    if found.population == len(found.names):  # nobody wants a million files
+        write_client_files(folder / "clients", dealt.train, dealt.test, dealt.allocated)
     write_json(folder / "allocation.json", found.to_dict())
     write_atomically(folder / "heterogeneity.csv", _as_csv(found))
     picture = io.BytesIO()

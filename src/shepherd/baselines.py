@@ -19,7 +19,7 @@ from shepherd.data.allocation import Iid
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.participation import Only
-from shepherd.preparation import deal
+from shepherd.preparation import Dealt, deal
 from shepherd.randomness import generator
 from shepherd.report.html import write_report
 from shepherd.report.record import Record
@@ -35,9 +35,8 @@ UNTUNED = "untuned"
 def baseline_configs(
     config: RunConfig,
     federated: Record,
+    dealt: Dealt,
     clients: Sequence[int],
-    names: Sequence[str],
-    sizes: Sequence[int],
     budget: Budget = "examples",
 ) -> Iterator[tuple[str, RunConfig]]:
     """Yield (label, config) of the untuned base, of each client alone, and of centralised tuning.
@@ -48,10 +47,10 @@ def baseline_configs(
         The federated config.
     federated : Record
         Its finished run: the baselines' budget is the examples it trained on.
+    dealt : Dealt
+        The instructions, and who holds which.
     clients : sequence of int
         Who trains alone, by number.
-    names, sizes : sequence, [clients]
-        The population.
     budget : str
         What a client alone may spend: as many ``examples`` as the whole federation did (with few of its
         own it sees them again and again), or its own local training in as many ``rounds``.
@@ -59,11 +58,13 @@ def baseline_configs(
     yield UNTUNED, _derived(config, UNTUNED, rounds=0)
     each_round = federated.examples / max(1, config.rounds)
     for client in clients:
-        label = f"alone-{_folder_name(names[client])}"
-        epochs = each_round / sizes[client] if budget == "examples" else config.training.epochs
+        label = f"alone-{_folder_name(dealt.allocated.names[client])}"
+        epochs = (
+            each_round / dealt.allocated.sizes[client] if budget == "examples" else config.training.epochs
+        )
         yield label, _pooled(config, label, client, epochs)
     allocation = Iid(clients=1)
-    pooled = _pooled(config, CENTRALISED, 0, each_round / sum(sizes))
+    pooled = _pooled(config, CENTRALISED, 0, each_round / len(dealt.train))
     yield CENTRALISED, pooled.model_copy(update={"allocation": allocation})
 
 
@@ -129,14 +130,13 @@ def run_baselines(
     """
     federated = _completed(config, config.run.name, progress).record
     dealt = deal(config)
-    sizes = [len(rows) for rows in dealt.allocated.rows]
+    everybody = dealt.allocated.names
     chosen = (
-        draw_clients(alone, len(sizes), config.seed)
+        draw_clients(alone, len(everybody), config.seed)
         if names is None
-        else [_number(name, dealt.allocated.names) for name in names]
+        else [_number(name, everybody) for name in names]
     )
-    names_of_all = dealt.allocated.names
-    for label, derived in baseline_configs(config, federated, chosen, names_of_all, sizes, budget):
+    for label, derived in baseline_configs(config, federated, dealt, chosen, budget):
         _completed(derived, label, progress)
     write_report(config.run.directory)
 

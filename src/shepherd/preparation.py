@@ -32,7 +32,7 @@ class Dealt:
     allocated: Allocated
 
     def heterogeneity(self) -> Heterogeneity:
-        """Measure how differently the clients' categories are distributed."""
+        """Measure how differently the clients' categories are distributed; of a very large population, a sample."""
         return heterogeneity(self.allocated, self.train.categories())
 
 

@@ -162,7 +162,7 @@ def _federation(
             prepared.model, prepared.population, config.coreset, config.training, config.transforms
         ),
         names=prepared.population.names,
-        sizes=prepared.population.sizes.tolist(),
+        sizes=prepared.population.sizes,
         evaluate=evaluate,
         commit=commit,
         observers=observers,

@@ -15,7 +15,7 @@ def population(clients: int, categories: int) -> Heterogeneity:
     random = np.random.default_rng(0)
     names = ["$a_{x", "_hidden", "[bold]b[/nope]", *(f"category {k} with a long name" for k in range(900))]
     counts = random.integers(1, 30, (clients, categories))
-    return Heterogeneity([f"[/] client ${i}" for i in range(clients)], names[:categories], counts)
+    return Heterogeneity([f"[/] client ${i}" for i in range(clients)], names[:categories], counts, clients)
 
 
 @pytest.mark.parametrize(("clients", "categories"), [(1, 1), (3, 9), (12, 10), (40, 60)])

@@ -68,7 +68,7 @@ def write_client_files(
             _write_lines(folder / f"local_training_{i}.jsonl", train.select(rows))
         if test is not None:
             _write_lines(folder / "global_test.jsonl", test)
-        (folder / _NAMES).write_text(json.dumps(allocated.names, ensure_ascii=False), encoding="utf-8")
+        (folder / _NAMES).write_text(json.dumps(list(allocated.names), ensure_ascii=False), encoding="utf-8")
 
     write_directory(directory, fill)
 

@@ -1,16 +1,18 @@
 """Population: which client holds which examples.
 
-Index arrays over one store of encoded examples, so ten thousand clients cost two arrays and their names.
+Index arrays over one store of encoded examples, so ten thousand clients cost two arrays and their names; or,
+for an implicit population, a rule that gives a client's rows when it is asked for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
-from shepherd.data.allocation.base import Allocated
+from shepherd.data.allocation.base import Allocated, OnDemand
 from shepherd.data.encoding import EncodedExamples
 from shepherd.errors import ShepherdError
 from shepherd.strategy import nearest
@@ -49,17 +51,16 @@ class Population:
     ----------
     names : sequence of str, [clients]
         The clients' names, unique.
-    offsets : ndarray of int64, [clients + 1]
-        Client `k` holds ``rows[offsets[k]:offsets[k + 1]]``.
-    rows : ndarray of int64
-        Row numbers in `examples`, client after client; read-only.
+    sizes : sequence of int, [clients]
+        How many examples each client holds.
+    rows : sequence of ndarray of int64, [clients]
+        Row numbers in `examples`; read-only.
     """
 
     names: Sequence[str]
-    offsets: np.ndarray
-    rows: np.ndarray
+    sizes: Sequence[int]
+    rows: Sequence[np.ndarray]
     examples: EncodedExamples
-    _numbers: dict[str, int] = field(repr=False)
 
     @classmethod
     def from_allocated(cls, allocated: Allocated, examples: EncodedExamples) -> Population:
@@ -70,8 +71,9 @@ class Population:
         ShepherdError
             If there is no client, names repeat, or a row is not in `examples`.
         """
-        numbers = {name: number for number, name in enumerate(allocated.names)}
-        if not allocated.names or len(numbers) != len(allocated.names):
+        if allocated.drawn_sizes is not None:
+            return cls(allocated.names, allocated.drawn_sizes, allocated.rows, examples)
+        if not allocated.names or len(set(allocated.names)) != len(allocated.names):
             raise ShepherdError("The allocation gives no client, or one name twice; give unique names.")
         if len(allocated.rows) != len(allocated.names):
             raise ShepherdError(
@@ -83,15 +85,11 @@ class Population:
         rows = np.concatenate(allocated.rows).astype(np.int64)
         _check_rows(rows, offsets, allocated.names, len(examples))
         rows.flags.writeable = False
-        return cls(tuple(allocated.names), offsets, rows, examples, numbers)
+        packed = OnDemand(len(allocated.names), lambda client: rows[offsets[client] : offsets[client + 1]])
+        return cls(tuple(allocated.names), cast(Sequence[int], np.diff(offsets)), packed, examples)
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """How many examples each client holds, as a [clients] array of int64."""
-        return np.diff(self.offsets)
 
     def client(self, number: int) -> ClientView:
         """Return the view of one client.
@@ -103,8 +101,7 @@ class Population:
         """
         if not 0 <= number < len(self):
             raise IndexError(f"there is no client number {number} among {len(self)}")
-        rows = self.rows[self.offsets[number] : self.offsets[number + 1]]
-        return ClientView(self.names[number], int(number), self.examples, rows)
+        return ClientView(self.names[number], int(number), self.examples, self.rows[number])
 
     def number_of(self, name: str) -> int:
         """Return the number of the client called `name`.
@@ -114,9 +111,9 @@ class Population:
         ShepherdError
             If there is none.
         """
-        if name not in self._numbers:
-            raise ShepherdError(f"There is no client '{name}'{nearest(name, list(self.names))}.")
-        return self._numbers[name]
+        if name not in self.names:
+            raise ShepherdError(f"There is no client '{name}'{nearest(name, list(self.names[:10_000]))}.")
+        return self.names.index(name)
 
 
 def _check_rows(rows: np.ndarray, offsets: np.ndarray, names: Sequence[str], count: int) -> None:

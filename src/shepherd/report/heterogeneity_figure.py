@@ -120,7 +120,10 @@ def heterogeneity_figure(h: Heterogeneity, clients: int = 10) -> Figure:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     _draw_clients(left, h.names[:shown], counts[:shown], colours)
-    title = f"The first {shown:,} of {len(h.names):,} clients" if shown < len(h.names) else "All clients"
+    title = "All clients"
+    if shown < h.population:
+        first = "The first " if len(h.names) == h.population else ""  # else they are a sample
+        title = f"{first}{shown:,} of {h.population:,} clients"
     left.set_title(title, loc="left")
     one = _typical(h, shown)
     every = counts.sum(axis=0)

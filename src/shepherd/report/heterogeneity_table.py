@@ -20,7 +20,7 @@ def _largest_categories(h: Heterogeneity, client: int) -> str:
 
 def _caption(h: Heterogeneity, shown: int) -> Text:
     s = h.summary
-    hidden = f"{len(h.names) - shown:,} more clients are not shown. " if shown < len(h.names) else ""
+    hidden = f"{h.population - shown:,} more clients are not shown. " if shown < h.population else ""
     return Text(
         f"{hidden}Examples: {s['examples_min']:,} to {s['examples_max']:,}, "
         f"median {s['examples_median']:,g}, Gini {s['examples_gini']:.2f}. "

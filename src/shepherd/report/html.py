@@ -69,7 +69,7 @@ def _content(record: Record) -> dict[str, Any]:
     """Return everything the template shows."""
     baselines, clients = record.baselines(), _heterogeneity(record.path)
     models = _models(record, baselines)
-    known = len(clients.names) if clients else section(record, "allocation").get("clients")
+    known = clients.population if clients else section(record, "allocation").get("clients")
     return {
         "title": record.label,
         "summary": sentences(record, baselines, known if isinstance(known, int) else None),
@@ -124,7 +124,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 def _clients(clients: Heterogeneity) -> dict[str, Any]:
     s = clients.summary
     described = (
-        f"Stacked bars of how many examples of each category each of {len(clients.names)} clients holds, "
+        f"Stacked bars of how many examples of each category each of {len(clients.names):,} clients holds, "
         "and the category shares of one typical client beside those of all clients together."
     )
     return {

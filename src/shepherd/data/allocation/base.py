@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, overload
 
 import numpy as np
 
 from shepherd.data.instructions import Instructions
 from shepherd.strategy import Strategy
+
+T = TypeVar("T")
+
+
+class OnDemand(Sequence[T]):
+    """A sequence whose items are made when they are asked for, and kept by nobody.
+
+    Parameters
+    ----------
+    length : int
+        Number of items.
+    make : callable
+        Makes the item at an index in [0, length).
+    """
+
+    def __init__(self, length: int, make: Callable[[int], T]) -> None:
+        self._length = length
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> OnDemand[T]: ...
+    def __getitem__(self, index: int | slice) -> T | OnDemand[T]:
+        if isinstance(index, slice):
+            part = range(self._length)[index]
+            return OnDemand(len(part), lambda i: self._make(part[i]))
+        return self._make(range(self._length)[index])
 
 
 @dataclass(frozen=True)
@@ -16,14 +49,28 @@ class Allocated:
 
     Attributes
     ----------
-    names : list of str
+    names : sequence of str
         One name per client, unique.
-    rows : list of ndarray of int64
+    rows : sequence of ndarray of int64
         Per client, the row numbers (into the training instructions) it holds, in its own order.
+    drawn_sizes : sequence of int, optional
+        How many rows each client holds, where `rows` are made on demand: the population is implicit.
     """
 
-    names: list[str]
-    rows: list[np.ndarray]
+    names: Sequence[str]
+    rows: Sequence[np.ndarray]
+    drawn_sizes: Sequence[int] | None = None
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """How many rows each client holds."""
+        return [len(rows) for rows in self.rows] if self.drawn_sizes is None else self.drawn_sizes
+
+    def part(self, clients: Sequence[int]) -> Allocated:
+        """Return some clients only, by number."""
+        return Allocated(
+            [self.names[client] for client in clients], [self.rows[client] for client in clients]
+        )
 
 
 class Allocation(Strategy):
