@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from shepherd.backend import RoundPart
 from shepherd.config import RunConfig, parse_config
 from shepherd.errors import ShepherdError
 from shepherd.federation import Federation
@@ -39,6 +40,9 @@ class Formulas:
             yield ClientUpdate(
                 job.client, update, SIZES[job.client], 100, 50, 2, 1.0, update.norm(), 0.1, {"times": times}
             )
+
+    def whole(self, part: RoundPart) -> RoundPart:
+        return part
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -12,8 +12,10 @@ from shepherd.coreset import Coreset
 from shepherd.data.population import Population
 from shepherd.messages import ClientJob, ClientUpdate
 from shepherd.model.adapted import AdaptedModel
+from shepherd.processes import Processes
 from shepherd.training import Training
 from shepherd.transforms import Transform
+from shepherd.tree import Tree
 
 
 class Backend(Protocol):
@@ -24,8 +26,31 @@ class Backend(Protocol):
         ...
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
-        """Have every job done and yield the updates in the order of the jobs."""
+        """Have every job done and yield the updates in the order of the jobs, those that come here."""
         ...
+
+    def whole(self, part: RoundPart) -> RoundPart:
+        """Return the whole round, where `part` is what came here of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class RoundPart:
+    """What came of a round, or of a part of it.
+
+    Attributes
+    ----------
+    accumulator : object
+        The aggregation's.
+    lines : list of dict
+        The clients' lines of metrics, in the order of the cohort.
+    kept : mapping of str to Tree
+        What stateful clients keep, by number.
+    """
+
+    accumulator: Any
+    lines: list[dict[str, Any]]
+    kept: Mapping[str, Tree]
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,48 @@ class LocalBackend:
         for group in _groups(jobs, self.training.together(self.model)):
             views = [self.population.client(job.client) for job in group]
             yield from run_clients(group, views, self.model, self.coreset, self.training, self.transforms)
+
+    def whole(self, part: RoundPart) -> RoundPart:
+        """Everything came here."""
+        return part
+
+
+@dataclass(frozen=True)
+class SharedBackend:
+    """Every process trains its share of the cohort on the model that is loaded in it.
+
+    Of a rule that adds up only the sums are exchanged; any other sees every update in every process.
+    """
+
+    local: LocalBackend
+    processes: Processes
+    additive: bool
+
+    def summarise(self, clients: Sequence[int]) -> dict[int, Any]:
+        """Ask every client's view for its summary; the views are at hand in every process."""
+        return self.local.summarise(clients)
+
+    def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
+        """Train this process's share; yield it, or everybody's where the rule needs every update."""
+        jobs = list(jobs)
+        sizes = [float(self.local.population.sizes[job.client]) for job in jobs]
+        own = self.local.train(jobs[place] for place in self.processes.share(sizes))
+        if self.additive:
+            yield from own
+            return
+        sent = {str(update.client): update.to_tree() for update in own}
+        found = {client: tree for part in self.processes.gather(sent) for client, tree in part.items()}
+        for job in jobs:
+            yield ClientUpdate.from_tree(found[str(job.client)], job.adapter.layout)
+
+    def whole(self, part: RoundPart) -> RoundPart:
+        """Put the processes' parts together, the lines in the order of the cohort."""
+        if not self.additive:
+            return part
+        gathered = self.processes.gather({"lines": part.lines, "kept": part.kept})
+        lines = [line for other in gathered for line in other["lines"]]
+        kept = {client: tree for other in gathered for client, tree in other["kept"].items()}
+        return RoundPart(self.processes.add_up(part.accumulator), lines, kept)
 
 
 def _groups(jobs: Iterable[ClientJob], size: int) -> Iterator[list[ClientJob]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out, err = Console(), Console(stderr=True)
+# Of the processes that torchrun starts, one talks.
+_TALKS = os.environ.get("RANK", "0") == "0"
+out, err = Console(quiet=not _TALKS), Console(stderr=True)
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A preset's name or a YAML file.")]
 Overrides = Annotated[
@@ -49,7 +52,8 @@ def run(
     resolved = load_config(config, overrides or ())
     with RunProgress(out, resolved.run.name) as progress:
         finished = run_config(resolved, resume=resume, observers=[progress])
-    print_summary(finished.record, out)
+    if _TALKS:
+        print_summary(finished.record, out)
 
 
 @app.command()
@@ -194,7 +198,8 @@ _STOPPED = "Stopped. Every committed round is kept; go on with: shepherd run …
 
 def main() -> None:
     """Run the command line; see the module for its exit codes."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[_Warnings()])
+    level = logging.WARNING if _TALKS else logging.ERROR
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=level, handlers=[_Warnings()])
     try:
         app()
     except ShepherdError as error:

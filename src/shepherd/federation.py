@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shepherd.backend import Backend
+from shepherd.backend import Backend, RoundPart
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
 from shepherd.machine import peak_memory_bytes
 from shepherd.messages import ClientJob, ClientUpdate
 from shepherd.model.adapter import Adapter
 from shepherd.randomness import generator
-from shepherd.state import RunState, Tree
+from shepherd.state import RunState
+from shepherd.tree import Tree
 
 Line = dict[str, Any]
 
@@ -88,19 +89,13 @@ class Federation:
         began = time.perf_counter()
         config, number = self.config, state.round + 1
         cohort = config.participation.select(state.round, self.sizes, state.participation, config.seed)
-        self._tell("cohort", number, [self.names[client] for client in cohort])
+        places = {self.names[client]: place for place, client in enumerate(cohort)}
+        self._tell("cohort", number, list(places))
         choices = config.coreset.choose(self.backend.summarise(cohort), state.coreset)
 
-        accumulator = config.aggregation.start(state.adapter)
-        clients, lines, sent = dict(state.clients), [], state.adapter.wire_bytes
-        for update in self.backend.train(self._jobs(cohort, choices, state)):
-            self._refuse_diverged(update, number)
-            accumulator = config.aggregation.accumulate(accumulator, update)
-            if update.state:
-                clients[str(update.client)] = update.state
-            lines.append(self._client_line(update, number, sent))
-            self._tell("client", lines[-1])
-        step, aggregation = config.aggregation.finish(state.adapter, accumulator, state.aggregation)
+        whole = self.backend.whole(self._trained(self._jobs(cohort, choices, state), state))
+        lines = sorted(whole.lines, key=lambda line: places[line["client"]])
+        step, aggregation = config.aggregation.finish(state.adapter, whole.accumulator, state.aggregation)
         adapter = state.adapter + self._at_server(step, state.round)
         seconds = time.perf_counter() - began
 
@@ -110,9 +105,22 @@ class Federation:
             adapter=adapter,
             participation=config.participation.observe(lines, state.participation),
             aggregation=aggregation,
-            clients=clients,
+            clients={**state.clients, **whole.kept},
         )
         return self._commit(advanced, [*lines, summary, *([evaluated] if evaluated else [])])
+
+    def _trained(self, jobs: Iterator[ClientJob], state: RunState) -> RoundPart:
+        """Have the jobs done, and add up what comes here of them."""
+        accumulator = self.config.aggregation.start(state.adapter)
+        kept, lines, sent = {}, [], state.adapter.wire_bytes
+        for update in self.backend.train(jobs):
+            self._refuse_diverged(update, state.round + 1)
+            accumulator = self.config.aggregation.accumulate(accumulator, update)
+            if update.state:
+                kept[str(update.client)] = update.state
+            lines.append(self._client_line(update, state.round + 1, sent))
+            self._tell("client", lines[-1])
+        return RoundPart(accumulator, lines, kept)
 
     def _jobs(
         self, cohort: Sequence[int], choices: Mapping[int, Any], state: RunState

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from shepherd.model.adapter import Adapter
+from shepherd.model.adapter import Adapter, Layout
+from shepherd.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,13 @@ class ClientUpdate:
     update_norm: float
     seconds: float
     state: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_tree(self) -> Tree:
+        """Return the message as a tree of tensors and JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "update": self.update.vector}
+
+    @classmethod
+    def from_tree(cls, tree: Tree, layout: Layout) -> ClientUpdate:
+        """Undo `to_tree`, for an adapter of `layout`."""
+        return cls(**{**tree, "update": Adapter.from_vector(layout, tree["update"])})

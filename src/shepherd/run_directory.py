@@ -131,6 +131,21 @@ class RunDirectory:
             )
         return state
 
+    def committed(self, like: Adapter) -> RunState:
+        """Return the newest committed state, for a process that only reads.
+
+        Raises
+        ------
+        ShepherdError
+            If there is none: the processes do not see the same folder.
+        """
+        state = load_state(self.checkpoints, like)
+        if state is None:
+            raise ShepherdError(
+                f"This process does not see the run in {self.path}; give all processes the same run.root."
+            )
+        return state
+
     def check_unchanged(self, environment: dict[str, Any]) -> None:
         """Refuse to go on with other data or another base model than the run began with.
 

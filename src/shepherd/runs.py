@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from shepherd.backend import LocalBackend
+from shepherd.backend import LocalBackend, SharedBackend
 from shepherd.config import RunConfig, load_config, parse_config
 from shepherd.errors import ShepherdError
 from shepherd.federation import Federation, Observer
@@ -17,6 +17,7 @@ from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.model.base import load_base
 from shepherd.preparation import Prepared, prepare
+from shepherd.processes import Processes, joined, started_by_torchrun
 from shepherd.report.html import write_report
 from shepherd.report.record import Record, read_record
 from shepherd.run_directory import RunDirectory
@@ -92,32 +93,48 @@ def run(
         For anything that cannot be used; what was committed before is kept.
     """
     finished = execute(as_config(config), resume=resume, observers=observers)
-    write_report(finished.directory)
+    if started_by_torchrun()[0] == 0:
+        write_report(finished.directory)
     return finished
 
 
 def execute(config: RunConfig, *, resume: bool = False, observers: Sequence[Observer] = ()) -> Run:
-    """Do what `run` does, but for the report."""
-    directory = RunDirectory(config.run.directory)
-    directory.open(config, resume)
-    with directory.held():
-        return _execute(config, directory, observers)
+    """Do what `run` does, but for the report. Under torchrun the processes share every cohort."""
+    with joined() as processes:
+        directory = RunDirectory(config.run.directory)
+        if not processes.main:
+            return _take_part(config, directory, processes)
+        directory.open(config, resume)
+        with directory.held():
+            return _execute(config, directory, processes, observers)
 
 
-def _execute(config: RunConfig, directory: RunDirectory, observers: Sequence[Observer]) -> Run:
+def _execute(
+    config: RunConfig, directory: RunDirectory, processes: Processes, observers: Sequence[Observer]
+) -> Run:
     prepared = prepare(config)
     directory.write_config(config)
     state = directory.restore(prepared.model.initial)
     with start_trackers(config) as trackers:
-        federation = _federation(config, prepared, directory, [*trackers, *observers])
+        federation = _federation(config, prepared, directory, processes, [*trackers, *observers])
         if state is None:
             directory.write("environment.json", _environment(config, prepared))
             directory.write("allocation.json", prepared.dealt.heterogeneity().to_dict())
             state = federation.begin(prepared.model.initial)
         else:
             directory.check_unchanged(_environment(config, prepared))
+        processes.wait()
         state = federation.run(state)
     directory.write_adapter(state.adapter, prepared.model.peft_config())
+    return Run(directory.path, config)
+
+
+def _take_part(config: RunConfig, directory: RunDirectory, processes: Processes) -> Run:
+    """Train shares of the cohorts from the round that the main process has committed; write nothing."""
+    processes.wait()
+    prepared = prepare(config)
+    state = directory.committed(prepared.model.initial)
+    _federation(config, prepared, directory, processes, ()).run(state)
     return Run(directory.path, config)
 
 
@@ -143,10 +160,14 @@ def as_config(config: RunConfig | Mapping[str, Any] | str | Path) -> RunConfig:
 
 
 def _federation(
-    config: RunConfig, prepared: Prepared, directory: RunDirectory, observers: Sequence[Observer]
+    config: RunConfig,
+    prepared: Prepared,
+    directory: RunDirectory,
+    processes: Processes,
+    observers: Sequence[Observer],
 ) -> Federation:
     def evaluate(adapter: Adapter, round: int) -> dict[str, Any] | None:
-        if not config.evaluation.due(round, config.rounds):
+        if not processes.main or not config.evaluation.due(round, config.rounds):
             return None
         evaluated = prepared.evaluator.evaluate(prepared.model, adapter, round, config.rounds)
         if evaluated.answers:
@@ -154,13 +175,15 @@ def _federation(
         return evaluated.line
 
     def commit(state: RunState, lines: Sequence[dict[str, Any]]) -> RunState:
-        return directory.commit(state, lines, config.run.keep_checkpoints)
+        return directory.commit(state, lines, config.run.keep_checkpoints) if processes.main else state
 
+    local = LocalBackend(
+        prepared.model, prepared.population, config.coreset, config.training, config.transforms
+    )
+    shared = SharedBackend(local, processes, config.aggregation.additive)
     return Federation(
         config=config,
-        backend=LocalBackend(
-            prepared.model, prepared.population, config.coreset, config.training, config.transforms
-        ),
+        backend=local if processes.count == 1 else shared,
         names=prepared.population.names,
         sizes=prepared.population.sizes,
         evaluate=evaluate,

@@ -17,8 +17,8 @@ from safetensors.torch import load, save
 from shepherd.errors import ShepherdError
 from shepherd.files import write_directory
 from shepherd.model.adapter import Adapter, check_like
+from shepherd.tree import Tree, pack, unpack
 
-Tree = Mapping[str, Any]
 _PATTERN = "round-*"
 
 
@@ -57,7 +57,7 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> None:
     """Commit `state` as the newest checkpoint and drop all but the last `keep`."""
     tensors: dict[str, torch.Tensor] = {f"adapter/{name}": t for name, t in state.adapter.items()}
     values = {
-        part: _pack(getattr(state, part), part, tensors)
+        part: pack(getattr(state, part), part, tensors)
         for part in ("participation", "coreset", "aggregation", "clients")
     }
 
@@ -105,7 +105,7 @@ def load_state(checkpoints: Path, like: Adapter) -> RunState | None:
         adapter=Adapter(adapter),
         metrics_bytes=record["metrics_bytes"],
         **{
-            part: _unpack(record[part], tensors)
+            part: unpack(record[part], tensors)
             for part in ("participation", "coreset", "aggregation", "clients")
         },
     )
@@ -115,21 +115,3 @@ def _damaged(folder: Path, reason: str) -> ShepherdError:
     return ShepherdError(
         f"Checkpoint {folder} is damaged ({reason}); delete that folder to resume from the one before it."
     )
-
-
-def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """Return `value` as JSON, its tensors moved into `tensors` under their paths."""
-    if isinstance(value, torch.Tensor):
-        tensors[path] = value
-        return {"$tensor": path}
-    if isinstance(value, Mapping):
-        return {str(key): _pack(inner, f"{path}/{key}", tensors) for key, inner in value.items()}
-    return value
-
-
-def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {"$tensor"}:
-            return tensors[value["$tensor"]]
-        return {key: _unpack(inner, tensors) for key, inner in value.items()}
-    return value

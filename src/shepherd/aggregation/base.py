@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter
@@ -14,7 +14,15 @@ class Aggregation(Strategy):
     """Model aggregation (arXiv 2305.05644, section 3.4), in four pure steps.
 
     Updates arrive one at a time and need not be kept: memory does not grow with the cohort.
+
+    Attributes
+    ----------
+    additive : bool
+        Whether an accumulator is a dataclass of tensors and numbers that add up: the sums over two halves of
+        a cohort make the whole's. Several processes then exchange sums instead of every update.
     """
+
+    additive: ClassVar[bool] = False
 
     def init(self, adapter: Adapter) -> Mapping[str, Any]:
         """Return the state the rule carries between rounds; empty if it carries none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -34,6 +34,7 @@ class FedAvg(Aggregation):
         ``tokens``, or nothing (``uniform``).
     """
 
+    additive: ClassVar[bool] = True
     name: str = "fedavg"
     weights: Literal["examples", "tokens", "uniform"] = "examples"
 

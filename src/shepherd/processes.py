@@ -1,0 +1,126 @@
+"""The processes of one run, as torchrun starts them: which this one is, and what they tell one another.
+
+Every process goes round the same loop with its own share of the cohort. The first one, `main`, alone
+evaluates, writes and talks. Nothing here knows what a round is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from shepherd.errors import ShepherdError
+from shepherd.tree import Tree, from_bytes, to_bytes
+
+T = TypeVar("T")
+_PATIENCE = timedelta(hours=12)  # a process may train for long while the others wait
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process among `count`; on its own it talks to nobody.
+
+    Attributes
+    ----------
+    rank, count : int
+        Which process this is, and how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process is the one that evaluates, writes and talks."""
+        return self.rank == 0
+
+    def share(self, work: Sequence[float]) -> list[int]:
+        """Return the places in `work` that are this process's, in ascending order.
+
+        The longest go first, each to whoever has least so far, as in pfl-research (arXiv 2404.06430).
+        """
+        loads, mine = [0.0] * self.count, []
+        for place in sorted(range(len(work)), key=lambda place: -work[place]):
+            least = loads.index(min(loads))
+            loads[least] += work[place]
+            if least == self.rank:
+                mine.append(place)
+        return sorted(mine)
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.gather({})
+
+    def gather(self, tree: Tree) -> list[dict[str, Any]]:
+        """Return what every process gave, by rank."""
+        if self.count == 1:
+            return [dict(tree)]
+        data = torch.frombuffer(bytearray(to_bytes(tree)), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        with _deaths_said():
+            dist.all_gather(sizes, torch.tensor([len(data)]))
+            longest = int(max(sizes))
+            padded = torch.zeros(longest, dtype=torch.uint8)
+            padded[: len(data)] = data
+            found = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.count)]
+            dist.all_gather(found, padded)
+        return [
+            from_bytes(part[: int(size)].numpy().tobytes()) for part, size in zip(found, sizes, strict=True)
+        ]
+
+    def add_up(self, value: T) -> T:
+        """Return a dataclass of tensors and numbers, each summed over all processes."""
+        if self.count == 1:
+            return value
+        summed: dict[str, Any] = {}
+        for field in fields(value):  # type: ignore[arg-type]
+            part = getattr(value, field.name)
+            tensor = (
+                part.clone() if isinstance(part, torch.Tensor) else torch.tensor(part, dtype=torch.float64)
+            )
+            with _deaths_said():
+                dist.all_reduce(tensor)
+            summed[field.name] = tensor if isinstance(part, torch.Tensor) else type(part)(tensor.item())
+        return replace(value, **summed)  # type: ignore[type-var]
+
+
+def started_by_torchrun() -> tuple[int, int]:
+    """Return (rank, count) as torchrun tells them; (0, 1) without it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """Be one of the processes torchrun started, with a fair share of this machine's cores and its own GPU."""
+    rank, count = started_by_torchrun()
+    if count == 1:
+        yield Processes()
+        return
+    # Processes that spin on one another's cores are several times slower than one alone.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    with _deaths_said():
+        dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(rank, count)
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _deaths_said() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise ShepherdError(
+            "Another process of this run has ended, so this one stops too; what was committed is kept, and "
+            "the same torchrun command with --resume goes on."
+        ) from error

@@ -1,0 +1,48 @@
+"""Trees: nested mappings of tensors and JSON values, what states and messages are made of; and their bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+Tree = Mapping[str, Any]
+_VALUES = "$values"
+
+
+def pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Return `value` as JSON, its tensors moved into `tensors` under their paths."""
+    if isinstance(value, torch.Tensor):
+        tensors[path] = value
+        return {"$tensor": path}
+    if isinstance(value, Mapping):
+        return {str(key): pack(inner, f"{path}/{key}", tensors) for key, inner in value.items()}
+    return value
+
+
+def unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Undo `pack`."""
+    if isinstance(value, dict):
+        if set(value) == {"$tensor"}:
+            return tensors[value["$tensor"]]
+        return {key: unpack(inner, tensors) for key, inner in value.items()}
+    return value
+
+
+def to_bytes(tree: Tree) -> bytes:
+    """Return `tree` as one safetensors buffer."""
+    tensors: dict[str, torch.Tensor] = {}
+    text = json.dumps(pack(tree, "tree", tensors))
+    tensors[_VALUES] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """Undo `to_bytes`."""
+    tensors = load(data)
+    values = json.loads(bytes(tensors.pop(_VALUES).tolist()))
+    tree: dict[str, Any] = unpack(values, tensors)
+    return tree

@@ -1,0 +1,119 @@
+"""Several processes of one run: who does what, and that the result is one process's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from shepherd.config import RunConfig, parse_config
+from shepherd.model.adapter import Adapter
+from shepherd.processes import Processes
+from shepherd.runs import execute
+
+
+@given(work=st.lists(st.floats(0, 100), max_size=30), count=st.integers(1, 7))
+def test_every_piece_of_work_has_one_process_and_nobody_far_more_than_others(
+    work: list[float], count: int
+) -> None:
+    shares = [Processes(rank, count).share(work) for rank in range(count)]
+    assert sorted(place for share in shares for place in share) == list(range(len(work)))
+    loads = [sum(work[place] for place in share) for share in shares]
+    assert max(loads) - min(loads) <= max(work, default=0) + 1e-9
+
+
+def torchrun(config: RunConfig, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    path = folder / f"{config.run.name}.yaml"
+    path.write_text(config.to_yaml())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "shepherd", "run", str(path), *options]
+    places = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=places)
+
+
+def lines(config: RunConfig) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (config.run.directory / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "machine"} for line in found]
+
+
+def adapter(config: RunConfig) -> Adapter:
+    return Adapter(load_file(config.run.directory / "adapter" / "adapter_model.safetensors"))
+
+
+def named(tiny: dict[str, Any], name: str, **values: Any) -> RunConfig:
+    return parse_config({**tiny, "run": {**tiny["run"], "name": name}, **values})
+
+
+class Stop:
+    """An observer that interrupts after a round."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def started(self, *_: Any) -> None: ...
+
+    def cohort(self, *_: Any) -> None: ...
+
+    def client(self, *_: Any) -> None: ...
+
+    def committed(self, state: Any, _: Any) -> None:
+        if state.round == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_two_processes_go_on_as_one_would(tiny: dict[str, Any], tmp_path: Path, stateful: bool) -> None:
+    training = {**tiny["training"], "stateful": stateful}
+    alone, together = (named(tiny, name, training=training) for name in ("alone", "together"))
+    execute(alone)
+    with pytest.raises(KeyboardInterrupt):
+        execute(together, observers=[Stop(after=1)])
+    finished = torchrun(together, tmp_path, "--resume")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("frozen") == 1
+    assert (adapter(alone) - adapter(together)).norm() < 1e-6 * adapter(alone).norm()
+    for one, other in zip(lines(alone), lines(together), strict=True):
+        assert one.keys() == other.keys()
+        assert {k: v for k, v in one.items() if not isinstance(v, float | dict)} == {
+            k: v for k, v in other.items() if not isinstance(v, float | dict)
+        }
+
+
+def test_a_rule_that_needs_every_update_gets_them_in_order(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "averages.py").write_text(
+        "from typing import ClassVar\n"
+        "from shepherd.aggregation import FedAvg\n"
+        "class OneByOne(FedAvg):\n"
+        "    additive: ClassVar[bool] = False\n"
+        "    name: str = 'averages.OneByOne'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    alone, together = (
+        named(tiny, name, rounds=2, aggregation={"name": "averages.OneByOne"})
+        for name in ("alone", "together")
+    )
+    execute(alone)
+    finished = torchrun(together, tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert adapter(alone).to_bytes() == adapter(together).to_bytes()
+    assert lines(alone) == lines(together)
+
+
+def test_a_process_that_ends_ends_the_run_and_leaves_it_resumable(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = named(tiny, "broken", training={**tiny["training"], "lr": 1e30})
+    finished = torchrun(broken, tmp_path)
+    assert finished.returncode != 0
+    assert "diverged in round" in finished.stderr
+    assert (broken.run.directory / "checkpoints" / "round-000000").is_dir()
