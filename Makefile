@@ -13,7 +13,7 @@ help:
 	@echo "make test      run the test suite (a few minutes)"
 	@echo "make test-all  run the slow checks too"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     time the engine against transformers.Trainer"
+	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,7 +43,9 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/local_training.py
-	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/population.py
+	$(BIN)/python benchmarks/round_overhead.py
+	$(BIN)/python benchmarks/aggregation.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,16 +1,20 @@
-"""How fast one client trains: the engine beside `transformers.Trainer`, on the same examples and steps.
+"""How fast clients train: the engine beside `transformers.Trainer`, on the same examples and steps.
 
     python benchmarks/local_training.py                                     # lamb on meadow
-    python benchmarks/local_training.py --data databricks-dolly-15k.jsonl   # with the paper's prompt and lengths
+    python benchmarks/local_training.py --data databricks-dolly-15k.jsonl   # the paper's prompt and lengths
+    python benchmarks/local_training.py --data natural-instructions-train.jsonl --field task --clients 3
 
-Both take turns in one process, so that a noisy machine is as noisy for both; the ratio is the median of the
-ratios of neighbouring turns. Both train on the same batches in the same order, and the updates are compared.
+Three ways take turns in one process, so that a noisy machine is as noisy for all; a ratio is the median of the
+ratios of neighbouring turns. ``engine, rows whole`` is the engine without shared prefixes. All train the same
+batches in the same order, and the last client's updates are compared. Tokens are real ones, without padding.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import tempfile
 import time
 
 import numpy as np
@@ -18,9 +22,59 @@ import torch
 
 from shepherd.config import load_config
 from shepherd.machine import describe_machine
+from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
-from shepherd.preparation import prepare
+from shepherd.preparation import Prepared, prepare
 from shepherd.training import Engine, LocalTask, TransformersTraining
+
+TRAINER = "transformers.Trainer"
+
+
+def clients(options: argparse.Namespace, root: str) -> tuple[Prepared, list[LocalTask]]:
+    """Prepare the data, and return one task for each client."""
+    allocation = (
+        ["allocation.name=by_field", f"allocation.field={options.field}"]
+        if options.field
+        else ["allocation.name=iid", f"allocation.clients={options.clients}"]
+    )
+    overrides = [
+        f"model.base={options.base}",
+        f"data.path={options.data}",
+        f"data.rows={options.rows}",
+        f"data.max_tokens={options.max_tokens}",
+        "data.holdout.count=5",
+        "participation.count=1",
+        f"run.root={root}",
+        *allocation,
+    ]
+    prepared = prepare(load_config("fedit-dolly", overrides))
+    tasks = [
+        LocalTask(
+            prepared.examples, prepared.population.client(number).rows[: options.examples], 0, 0, 1, number
+        )
+        for number in range(options.clients)
+    ]
+    return prepared, tasks
+
+
+def matrix_rate(model: AdaptedModel) -> float:
+    """Return this machine's FLOP/s on a product of the shape of the base's widest layer."""
+    shape = max((p.shape for p in model.base.model.parameters() if p.dim() == 2), key=lambda s: s.numel())
+    one, other = torch.randn(1024, shape[1]), torch.randn(shape[1], shape[0])
+    seconds = []
+    for _ in range(20):
+        began = time.perf_counter()
+        one @ other
+        seconds.append(time.perf_counter() - began)
+    return 2 * one.numel() * shape[0] / min(seconds)
+
+
+def work(prepared: Prepared, tokens: int, labels: int) -> float:
+    """Return the FLOPs of training on real tokens: 4 for each frozen weight, 6 for each trained one."""
+    model = prepared.model
+    embedding = model.base.model.get_input_embeddings().weight.numel()
+    frozen, trained = model.counts()
+    return tokens * (4 * (frozen - embedding) + 6 * trained) + labels * 4 * embedding
 
 
 def main() -> None:
@@ -30,57 +84,71 @@ def main() -> None:
     parser.add_argument("--data", default="meadow")
     parser.add_argument("--base", default="lamb")
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--examples", type=int, default=128, help="the client's examples")
+    parser.add_argument("--clients", type=int, default=1)
+    parser.add_argument("--examples", type=int, default=128, help="each client's examples, at most")
+    parser.add_argument("--field", help="one client per value of this field")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-
-    overrides = [
-        f"model.base={options.base}",
-        f"data.path={options.data}",
-        f"data.rows={options.rows}",
-        f"data.max_tokens={options.max_tokens}",
-        "data.holdout.count=5",
-        "allocation.name=iid",
-        "allocation.clients=1",
-        "participation.count=1",
-        "run.root=runs/benchmarks",
-    ]
     if options.threads:
         torch.set_num_threads(options.threads)
-    prepared = prepare(load_config("fedit-dolly", overrides))
-    task = LocalTask(prepared.examples, np.arange(options.examples), seed=0, round=0, rounds=1, client=0)
+
+    with tempfile.TemporaryDirectory() as root:
+        prepared, tasks = clients(options, root)
+    model = prepared.model
+    settings = {"lr": 1e-3, "batch_size": options.batch_size}
     contenders = {
-        name: cls(lr=1e-3, batch_size=options.batch_size)
-        for name, cls in (("engine", Engine), ("transformers.Trainer", TransformersTraining))
+        "engine": Engine.model_validate(settings),
+        "engine, rows whole": Engine.model_validate({**settings, "share_prefixes": False}),
+        TRAINER: TransformersTraining.model_validate(settings),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     updates: dict[str, Adapter] = {}
+    rates = []
     for turn in range(options.turns + 1):
         for name, training in contenders.items():
-            prepared.model.write(prepared.model.initial)
             began = time.perf_counter()
-            outcome = training.train(prepared.model, task)
+            for task in tasks:
+                ((adapter, _),) = training.train_together(model, [model.initial], [task])
             if turn:  # the first turn warms up
                 seconds[name].append(time.perf_counter() - began)
-            updates[name] = prepared.model.read() - prepared.model.initial
+            updates[name] = adapter - model.initial
+        rates.append(matrix_rate(model))
+    show(prepared, tasks, seconds, updates, statistics.median(rates))
 
+
+def show(
+    prepared: Prepared,
+    tasks: list[LocalTask],
+    seconds: dict[str, list[float]],
+    updates: dict[str, Adapter],
+    rate: float,
+) -> None:
+    """Print the table, and the same as JSON."""
+    loaded = [task.examples.example(int(row)) for task in tasks for row in task.rows]
+    tokens = sum(len(ids) for ids, _ in loaded)
+    labels = sum(len(ids) - max(unlabelled, 1) for ids, unlabelled in loaded)
     print(describe_machine(prepared.model.device), f"torch threads: {torch.get_num_threads()}")
+    print(f"{len(loaded)} examples, {tokens:,} tokens; matrix products at {rate / 1e9:.0f} GFLOP/s\n")
     print(
-        f"{outcome.examples} examples, {outcome.tokens:,} tokens, {outcome.steps} steps, {options.turns} turns\n"
+        "| trainer | tokens/s: median (least to most) | times Trainer | share of the matrix rate | difference |"
     )
-    print("| trainer | tokens/s, median | least | most |\n|---|---|---|---|")
-    for name, times in seconds.items():
-        rates = sorted(outcome.tokens / each for each in times)
-        print(f"| {name} | {statistics.median(rates):,.0f} | {rates[0]:,.0f} | {rates[-1]:,.0f} |")
-    ours, theirs = seconds.values()
-    ratio = statistics.median(slow / fast for fast, slow in zip(ours, theirs, strict=True))
-    one, other = updates.values()
-    print(
-        f"\nratio {ratio:.2f}; relative difference of the updates {(one - other).norm() / other.norm():.1e}"
-    )
+    print("|---|---|---|---|---|")
+    found = {}
+    for name, own in seconds.items():
+        speeds = sorted(tokens / each for each in own)
+        ratio = statistics.median(slow / fast for fast, slow in zip(own, seconds[TRAINER], strict=True))
+        share = work(prepared, tokens, labels) / statistics.median(own) / rate
+        gap = (updates[name] - updates[TRAINER]).norm() / updates[TRAINER].norm()
+        middle = statistics.median(speeds)
+        print(
+            f"| {name} | {middle:,.0f} ({speeds[0]:,.0f} to {speeds[-1]:,.0f}) | {ratio:.2f} | "
+            f"{share:.0%} | {gap:.1e} |"
+        )
+        found[name] = {"tokens_per_second": middle, "times_trainer": ratio, "share": share, "difference": gap}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class FedAvg(Aggregation):
     def accumulate(self, accumulator: WeightedSum, update: ClientUpdate) -> WeightedSum:
         """Add one client's weighted update."""
         weight = {"examples": update.examples, "tokens": update.response_tokens, "uniform": 1}[self.weights]
-        total = accumulator.total + weight * update.update.vector.double()
+        # One pass: the float32 values are widened as they are added.
+        total = torch.add(accumulator.total, update.update.vector, alpha=weight)
         return WeightedSum(total, accumulator.weight + weight)
 
     def finish(
