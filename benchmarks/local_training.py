@@ -17,7 +17,6 @@ import statistics
 import tempfile
 import time
 
-import numpy as np
 import torch
 
 from shepherd.config import load_config

@@ -13,8 +13,10 @@ import torch
 from transformers import LlamaForCausalLM
 
 from shepherd.data.encoding import EncodedExamples
+from shepherd.errors import ShepherdError
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
+from shepherd.model.batch import Batch
 from shepherd.training import Engine, LocalOutcome, LocalTask, Training, TransformersTraining
 from shepherd.training.correction import FedProx
 
@@ -211,6 +213,32 @@ def test_a_stack_trains_with_fedprox_as_if_alone(adapted: Adapted, examples: Enc
     for task, (adapter, _) in zip(tasks, together, strict=True):
         model.write(start)
         assert gap(adapter - start, trained(training, model, task)[0]) < 1e-5
+
+
+def test_out_of_memory_means_fewer_at_once_then_smaller_batches_then_one_sentence(
+    adapted: Adapted, examples: EncodedExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, model = Engine(lr=1e-2, batch_size=6, micro_tokens=400, share_prefixes=False), adapted()
+    tasks = [task_on(examples, client=i) for i in range(4)]
+    starts = [model.read()] * 4
+    expected = list(training.train_together(model, starts, tasks))
+    compute, room = model.token_losses, 100
+
+    def in_little_memory(batch: Batch, prefix: Any = None) -> torch.Tensor:
+        if batch.tokens.numel() > room:
+            raise torch.OutOfMemoryError("out of memory")
+        return compute(batch, prefix)
+
+    monkeypatch.setattr(model, "token_losses", in_little_memory)
+    for (adapter, outcome), (wanted, alone) in zip(
+        training.train_together(model, starts, tasks), expected, strict=True
+    ):
+        assert gap(adapter, wanted) < 1e-5
+        assert outcome.train_loss == pytest.approx(alone.train_loss, rel=1e-5)
+    assert (model.most_clients, model.most_tokens) == (1, 100)
+    room = 20
+    with pytest.raises(ShepherdError, match="one example of 30 tokens does not fit"):
+        list(training.train_together(model, starts, tasks))
 
 
 def test_a_base_that_drops_out_trains_one_client_at_a_time(adapted: Adapted) -> None:

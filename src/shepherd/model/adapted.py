@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -50,6 +51,8 @@ class AdaptedModel:
         Whether training differs from evaluation at all: something drops out.
     carries_stacks : bool
         Whether several clients' adapters can be trained at once (`AdapterStack`).
+    most_clients, most_tokens : int
+        Clients at once, and padded tokens in a micro-batch, that this device has not run out of memory with.
     prefix_cost : int or None
         What one more pass over a shared prefix costs on this device beyond its own tokens, in tokens (the
         time of starting its kernels); None where sharing would not be exact.
@@ -66,6 +69,7 @@ class AdaptedModel:
             # PEFT attaches its layers in training mode; outside of training nothing drops out.
             self.peft = _attach(base, self.config).eval()
         self.lora = FusedLora(self.peft)
+        self.most_clients = self.most_tokens = sys.maxsize
         self.parameters = {
             name.replace(f".{_PEFT_NAME}.", "."): parameter
             for name, parameter in self.peft.named_parameters()

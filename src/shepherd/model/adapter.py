@@ -130,7 +130,7 @@ class Adapter(Mapping[str, torch.Tensor]):
 
     def norm(self) -> float:
         """Return the Euclidean norm over all tensors together, summed in float64."""
-        return float(self.vector.double().norm())
+        return float(torch.linalg.vector_norm(self.vector, dtype=torch.float64))
 
     @property
     def parameters(self) -> int:

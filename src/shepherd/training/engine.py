@@ -6,15 +6,18 @@ business or disks.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from pydantic import Field
 
+from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
 from shepherd.model.batch import Batch, collate
 from shepherd.model.dropout import token_keys
@@ -27,6 +30,8 @@ from shepherd.training.correction import CorrectionChoice
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
+
+log = logging.getLogger(__name__)
 
 #: Padded tokens in a micro-batch, by kind of device.
 _BUDGETS = {"cpu": 1024}
@@ -64,9 +69,8 @@ class Engine(Training):
         """Return how many clients are trained at once."""
         if not model.carries_stacks:
             return 1
-        if self.clients_at_once is not None:
-            return self.clients_at_once
-        return 1 if model.device.type == "cpu" else max(1, self._budget(model) // (256 * self.batch_size))
+        fitting = 1 if model.device.type == "cpu" else max(1, self._budget(model) // (256 * self.batch_size))
+        return min(self.clients_at_once or fitting, model.most_clients)
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Train the adapter that is in `model`, in place, on `task`."""
@@ -75,13 +79,45 @@ class Engine(Training):
     def train_together(
         self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
     ) -> Iterator[tuple[Adapter, LocalOutcome]]:
-        """Train several clients side by side; each as if it were alone."""
+        """Train several clients side by side, each as if it were alone; fewer at once where memory runs out."""
+        try:
+            return iter(self._train_stack(model, adapters, tasks))
+        except torch.OutOfMemoryError:
+            pass  # only outside is what it held free again
+        halves = self._with_less(model, adapters, tasks)
+        return chain.from_iterable(self.train_together(model, *half) for half in halves)
+
+    def _with_less(
+        self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
+    ) -> list[tuple[Sequence[Adapter], Sequence[LocalTask]]]:
+        """Ask for half of what did not fit: first of the clients at once, then of the micro-batch."""
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(tasks) > 1:
+            half = len(tasks) // 2
+            model.most_clients = half
+            log.warning("Out of memory with %d clients at once; going on with %d.", len(tasks), half)
+            return [(adapters[:half], tasks[:half]), (adapters[half:], tasks[half:])]
+        longest = max(len(tasks[0].examples.example(int(row))[0]) for row in tasks[0].rows)
+        budget = self._budget(model) // 2
+        if budget < longest:
+            raise ShepherdError(
+                f"Training on one example of {longest:,} tokens does not fit into this device's memory; lower "
+                "data.max_tokens, or choose a smaller model.base."
+            )
+        model.most_tokens = budget
+        log.warning("Out of memory; going on with at most %d tokens in a micro-batch.", budget)
+        return [(adapters, tasks)]
+
+    def _train_stack(
+        self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
+    ) -> list[tuple[Adapter, LocalOutcome]]:
         # Longest first: whoever still trains is always among the first rows of the stack.
-        order = sorted(range(len(tasks)), key=lambda i: -len(self.batches(tasks[i])))
+        order = sorted(range(len(tasks)), key=lambda i: -self.count(tasks[i]))
         stack = AdapterStack(model, [adapters[i] for i in order])
         outcomes = self._train(model, stack, [tasks[i] for i in order])
         trained = dict(zip(order, zip(stack.adapters(), outcomes, strict=True), strict=True))
-        return (trained[i] for i in range(len(tasks)))
+        return [trained[i] for i in range(len(tasks))]
 
     def _train(
         self, model: AdaptedModel, stack: AdapterStack, tasks: Sequence[LocalTask]
@@ -132,7 +168,7 @@ class Engine(Training):
             client.step(step)
 
     def _budget(self, model: AdaptedModel) -> int:
-        return self.micro_tokens or _BUDGETS.get(model.device.type, 16384)
+        return min(self.micro_tokens or _BUDGETS.get(model.device.type, 16384), model.most_tokens)
 
     def _micro_batches(
         self, model: AdaptedModel, clients: Sequence[_Client], step: int
