@@ -15,6 +15,8 @@ from shepherd.preparation import deal
 from shepherd.report.record import Record, read_record
 from shepherd.runs import execute
 from shepherd.state import RunState
+from shepherd.training import Engine
+from shepherd.training.correction import FedProx
 
 
 class Silent:
@@ -78,6 +80,11 @@ def test_what_is_done_is_not_done_again(tiny: dict[str, Any]) -> None:
     records(parse_config(tiny), observer=second)
     assert first.rounds == 4 * 3
     assert second.rounds == 0
+
+
+def test_whoever_is_alone_is_held_to_nobody() -> None:
+    engine = Engine(correction=FedProx(mu=0.5), steps=3, lr=0.1)
+    assert engine.alone(2.0) == Engine(lr=0.1, epochs=2.0, stateful=True)
 
 
 def test_only_what_makes_a_baseline_differs(tiny: dict[str, Any]) -> None:

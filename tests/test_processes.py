@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from shepherd.baselines import run_baselines
 from shepherd.config import RunConfig, parse_config
+from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
 from shepherd.processes import Processes
 from shepherd.runs import execute
@@ -107,6 +110,25 @@ def test_a_rule_that_needs_every_update_gets_them_in_order(
     assert finished.returncode == 0, finished.stderr
     assert adapter(alone).to_bytes() == adapter(together).to_bytes()
     assert lines(alone) == lines(together)
+
+
+def test_what_cannot_share_a_cohort_is_refused(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    trainer = named(tiny, "trainer", training={**tiny["training"], "name": "trainer"})
+    with pytest.raises(ShepherdError, match=r"use training\.name=engine under torchrun"):
+        execute(trainer)
+    with pytest.raises(ShepherdError, match="without torchrun"):
+        run_baselines(named(tiny, "baselines"), None, 1, "examples", lambda _: nullcontext(Stop(-1)))
+
+
+def test_processes_that_were_not_told_of_one_another_say_so(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(ShepherdError, match="did not find one another"):
+        execute(named(tiny, "lost"))
 
 
 def test_a_process_that_ends_ends_the_run_and_leaves_it_resumable(

@@ -20,6 +20,7 @@ from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.participation import Only
 from shepherd.preparation import Dealt, deal
+from shepherd.processes import started_by_torchrun
 from shepherd.randomness import generator
 from shepherd.report.html import write_report
 from shepherd.report.record import Record
@@ -76,7 +77,6 @@ def draw_clients(count: int, clients: int, seed: int) -> list[int]:
 
 def _pooled(config: RunConfig, label: str, client: int, epochs: float) -> RunConfig:
     """Return the config in which one client trains in every round and nothing is averaged."""
-    training = config.training.model_copy(update={"epochs": epochs, "steps": None, "stateful": True})
     # The untuned base is a baseline of its own; its answers need not be generated once for each.
     evaluation = config.evaluation.model_copy(update={"rouge_untuned": False})
     return _derived(
@@ -84,7 +84,7 @@ def _pooled(config: RunConfig, label: str, client: int, epochs: float) -> RunCon
         label,
         participation=Only(clients=[client]),
         coreset=Full(),
-        training=training,
+        training=config.training.alone(epochs),
         transforms=[],
         aggregation=FedAvg(),
         evaluation=evaluation,
@@ -128,6 +128,8 @@ def run_baselines(
     progress : callable
         Gives, for a label, the observer to show the run with.
     """
+    if started_by_torchrun()[1] > 1:
+        raise ShepherdError("Baselines are one client each; run shepherd baselines without torchrun.")
     federated = _completed(config, config.run.name, progress).record
     dealt = deal(config)
     everybody = dealt.allocated.names

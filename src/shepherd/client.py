@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from shepherd.coreset import Coreset
 from shepherd.data.population import ClientView
+from shepherd.errors import ShepherdError
 from shepherd.messages import ClientJob, ClientUpdate
 from shepherd.model.adapted import AdaptedModel
 from shepherd.randomness import generator
@@ -43,6 +44,11 @@ def run_clients(
         )
         for job, view in zip(jobs, views, strict=True)
     ]
+    for task, view in zip(tasks, views, strict=True):
+        if len(task.rows) == 0:
+            raise ShepherdError(
+                f"Client '{view.name}' was left with nothing to train on; choose another coreset."
+            )
     results = list(training.train_together(model, [job.adapter for job in jobs], tasks))
     seconds = (time.perf_counter() - began) / len(jobs)
     for job, (adapter, outcome) in zip(jobs, results, strict=True):

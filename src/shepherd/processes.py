@@ -20,6 +20,7 @@ from shepherd.errors import ShepherdError
 from shepherd.tree import Tree, from_bytes, to_bytes
 
 T = TypeVar("T")
+_JOINING = timedelta(minutes=5)
 _PATIENCE = timedelta(hours=12)  # a process may train for long while the others wait
 
 
@@ -31,10 +32,13 @@ class Processes:
     ----------
     rank, count : int
         Which process this is, and how many there are.
+    group : ProcessGroup, optional
+        What they talk through.
     """
 
     rank: int = 0
     count: int = 1
+    group: Any = None
 
     @property
     def main(self) -> bool:
@@ -65,12 +69,12 @@ class Processes:
         data = torch.frombuffer(bytearray(to_bytes(tree)), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
         with _deaths_said():
-            dist.all_gather(sizes, torch.tensor([len(data)]))
+            dist.all_gather(sizes, torch.tensor([len(data)]), group=self.group)
             longest = int(max(sizes))
             padded = torch.zeros(longest, dtype=torch.uint8)
             padded[: len(data)] = data
             found = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.count)]
-            dist.all_gather(found, padded)
+            dist.all_gather(found, padded, group=self.group)
         return [
             from_bytes(part[: int(size)].numpy().tobytes()) for part, size in zip(found, sizes, strict=True)
         ]
@@ -86,7 +90,7 @@ class Processes:
                 part.clone() if isinstance(part, torch.Tensor) else torch.tensor(part, dtype=torch.float64)
             )
             with _deaths_said():
-                dist.all_reduce(tensor)
+                dist.all_reduce(tensor, group=self.group)
             summed[field.name] = tensor if isinstance(part, torch.Tensor) else type(part)(tensor.item())
         return replace(value, **summed)  # type: ignore[type-var]
 
@@ -107,10 +111,16 @@ def joined() -> Iterator[Processes]:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    with _deaths_said():
-        dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
-        yield Processes(rank, count)
+        dist.init_process_group("gloo", timeout=_JOINING)
+        group = dist.new_group(timeout=_PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise ShepherdError(
+            f"The {count} processes of this run did not find one another ({_first_line(error)}); start them "
+            "with torchrun."
+        ) from error
+    try:
+        yield Processes(rank, count, group)
     finally:
         dist.destroy_process_group()
 
@@ -121,6 +131,10 @@ def _deaths_said() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ShepherdError(
-            "Another process of this run has ended, so this one stops too; what was committed is kept, and "
-            "the same torchrun command with --resume goes on."
+            f"Another process of this run has ended, so this one stops too ({_first_line(error)}); what was "
+            "committed is kept, and the same torchrun command with --resume goes on."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

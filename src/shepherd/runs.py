@@ -100,6 +100,11 @@ def run(
 
 def execute(config: RunConfig, *, resume: bool = False, observers: Sequence[Observer] = ()) -> Run:
     """Do what `run` does, but for the report. Under torchrun the processes share every cohort."""
+    if started_by_torchrun()[1] > 1 and not config.training.shares_cohorts:
+        raise ShepherdError(
+            f"training.name={config.training.name} trains in one process; use training.name=engine under "
+            "torchrun, or run without it."
+        )
     with joined() as processes:
         directory = RunDirectory(config.run.directory)
         if not processes.main:
@@ -126,6 +131,7 @@ def _execute(
         processes.wait()
         state = federation.run(state)
     directory.write_adapter(state.adapter, prepared.model.peft_config())
+    processes.wait()
     return Run(directory.path, config)
 
 
@@ -135,6 +141,7 @@ def _take_part(config: RunConfig, directory: RunDirectory, processes: Processes)
     prepared = prepare(config)
     state = directory.committed(prepared.model.initial)
     _federation(config, prepared, directory, processes, ()).run(state)
+    processes.wait()
     return Run(directory.path, config)
 
 

@@ -20,11 +20,11 @@ def store(rows: int) -> EncodedExamples:
 
 
 def test_clients_and_their_rows() -> None:
-    allocated = Allocated(["a", "b", "c"], [np.array([4, 0]), np.array([], np.int64), np.array([2])])
+    allocated = Allocated(["a", "b", "c"], [np.array([4, 0]), np.array([3]), np.array([2])])
     population = Population.from_allocated(allocated, store(5))
     assert len(population) == 3
     assert list(population.names) == ["a", "b", "c"]
-    assert list(population.sizes) == [2, 0, 1]
+    assert list(population.sizes) == [2, 1, 1]
     view = population.client(0)
     assert (view.name, view.number, len(view), view.rows.tolist()) == ("a", 0, 2, [4, 0])
     assert view.examples.example(int(view.rows[0]))[0].tolist() == [4, 4, 4]
@@ -54,7 +54,8 @@ def test_unknown_clients() -> None:
         ([], [], "no client"),
         (["a", "a"], [[0], [1]], "one name twice"),
         (["a", "b"], [[0]], "names 2 clients but deals rows to 1"),
-        (["a", "b", "c"], [[0], [], [1, 9]], "row 9 to client 'c', but there are 2 examples"),
+        (["a", "b", "c"], [[0], [1], [1, 9]], "row 9 to client 'c', but there are 2 examples"),
+        (["a", "b"], [[0], []], "deals nothing to client 'b'"),
         (["a", "b"], [[-1], [0]], "row -1 to client 'a'"),
     ],
 )
@@ -64,7 +65,7 @@ def test_bad_allocations_are_refused(names: list[str], rows: list[list[int]], me
         Population.from_allocated(allocated, store(2))
 
 
-@given(st.lists(st.lists(st.integers(0, 99), max_size=6), min_size=1, max_size=20))
+@given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=6), min_size=1, max_size=20))
 @settings(max_examples=30)
 def test_every_client_gets_what_was_dealt(rows: list[list[int]]) -> None:
     names = [f"client-{number}" for number in range(len(rows))]

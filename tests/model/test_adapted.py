@@ -90,6 +90,23 @@ def test_what_was_read_stays_when_the_model_changes(adapted: Tiny) -> None:
     assert read.to_bytes() == model.initial.to_bytes() == kept
 
 
+def test_tensors_that_were_moved_away_are_noticed(adapted: Tiny) -> None:
+    model = adapted()
+    parameter = next(iter(model.parameters.values()))
+    parameter.data = parameter.data.clone()
+    with pytest.raises(ShepherdError, match="moved the adapter's tensors away"):
+        model.read()
+
+
+def test_an_adapted_head_is_computed_whole_and_carries_stacks(
+    adapted: Tiny, examples: EncodedExamples
+) -> None:
+    model = adapted(rank=2, targets=["q_proj", "lm_head"])
+    assert model.carries_stacks
+    losses = model.token_losses(make_batch(examples, range(4)))
+    torch.testing.assert_close(losses, torch.cat(full_head_losses(model, examples)), rtol=1e-5, atol=1e-5)
+
+
 def test_an_adapter_of_another_rank_is_refused_whole(adapted: Tiny) -> None:
     model = adapted()
     before = model.read().to_bytes()

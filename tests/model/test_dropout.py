@@ -9,7 +9,7 @@ from shepherd.model.dropout import Dropout, token_keys
 
 def kept(keys: np.ndarray, share: float, layer: int = 0, features: int = 400) -> torch.Tensor:
     x = torch.zeros(len(keys), features)
-    return Dropout(torch.from_numpy(keys.view(np.int64))).kept(layer, x, share)
+    return Dropout(torch.from_numpy(keys.view(np.int64))).kept(layer, share, x)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9])

@@ -33,17 +33,24 @@ def test_every_row_is_computed_once_behind_its_own_prefix(
     rows = np.arange(len(examples))[::-1]
     groups = plan(stored(examples), rows, budget, cost)
     parts = [part for group in groups for part in group.parts]
-    assert sorted(np.concatenate(parts)) == sorted(rows)
+    assert sorted(np.concatenate(parts)) == list(range(len(rows)))
     for group in groups:
         length = len(group.prefix)
         for part in group.parts:
-            for row in part:
+            for row in rows[part]:
                 tokens, unlabelled = examples[row]
                 assert tokens[:length] == group.prefix.tolist()
                 assert length == 0 or length < unlabelled
-            assert len(part) == 1 or len(part) * max(len(examples[row][0]) - length for row in part) <= budget
+            longest = max(len(examples[row][0]) - length for row in rows[part])
+            assert len(part) == 1 or len(part) * longest <= budget
     if cost is None:
         assert all(len(group.prefix) == 0 for group in groups)
+
+
+def test_prompts_that_grow_and_grow_are_planned_too() -> None:
+    examples = stored([([1] * length + [2, 2], length + 1) for length in range(1, 1500)])
+    groups = plan(examples, np.arange(1499), 10_000, 4)
+    assert sum(len(part) for group in groups for part in group.parts) == 1499
 
 
 def partitions(items: list[int]) -> Iterator[list[list[int]]]:

@@ -58,7 +58,7 @@ class Heterogeneity:
 
     @cached_property
     def whole(self) -> np.ndarray:
-        """Examples of each category over all clients, shape (categories,)."""
+        """Examples of each category over all clients measured, shape (categories,)."""
         return self.counts.sum(axis=0)
 
     @cached_property
@@ -100,6 +100,7 @@ class Heterogeneity:
         sizes = self.examples
         return {
             "clients": self.population,
+            "clients_measured": len(self.names),
             "examples": int(sizes.sum()),
             "categories": len(self.categories),
             "examples_min": int(sizes.min()),

@@ -80,6 +80,9 @@ class Population:
                 f"The allocation names {len(allocated.names)} clients but deals rows to "
                 f"{len(allocated.rows)}; deal rows to each."
             )
+        empty = next((n for n, r in zip(allocated.names, allocated.rows, strict=True) if len(r) == 0), None)
+        if empty is not None:
+            raise ShepherdError(f"The allocation deals nothing to client '{empty}'; leave it out.")
         offsets = np.zeros(len(allocated.rows) + 1, dtype=np.int64)
         np.cumsum([len(rows) for rows in allocated.rows], out=offsets[1:])
         rows = np.concatenate(allocated.rows).astype(np.int64)

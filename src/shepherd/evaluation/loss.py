@@ -52,9 +52,9 @@ def held_out_losses(model: AdaptedModel, examples: EncodedExamples, budget: int)
     sums, labels = np.zeros(len(examples)), np.zeros(len(examples))
     for group in plan(examples, np.arange(len(examples)), budget, model.prefix_cost):
         prefix = model.prefix(group.prefix)
-        for rows in group.parts:
+        for rows in group.parts:  # every row was asked for in order, so a place is a row
             batch = make_batch(examples, rows, model.device, len(group.prefix))
-            losses = model.token_losses(batch, prefix).double().cpu().numpy()
+            losses = model.token_losses(batch, prefix).cpu().double().numpy()
             owners = batch.owners.cpu().numpy()
             sums[rows] = np.bincount(owners, weights=losses, minlength=len(rows))
             labels[rows] = np.bincount(owners, minlength=len(rows))

@@ -19,6 +19,7 @@ from shepherd.model.batch import Batch
 from shepherd.model.kinds import AdapterKind
 from shepherd.model.lora import FusedLora
 from shepherd.model.prefix import SharedPrefix
+from shepherd.model.trials import prefixes_are_exact, stacks_are_exact
 from shepherd.randomness import torch_seed
 
 _PEFT_NAME = "default"
@@ -81,12 +82,25 @@ class AdaptedModel:
         self._narrow = self._head_is_plain()
         base_drops_out = _drops_out(self._causal)
         self.drops_out = base_drops_out or getattr(self.config, "lora_dropout", 0.0) > 0
-        self.carries_stacks = 2 * len(self.lora) == len(self.parameters) and not base_drops_out
+        covered = 2 * len(self.lora) == len(self.parameters)
+        self.carries_stacks = covered and not base_drops_out and stacks_are_exact(self)
         cost = _PREFIX_COSTS.get(self.device.type, 512)
-        self.prefix_cost = None if self.drops_out or not self._prefixes_are_exact() else cost
+        self.prefix_cost = cost if not self.drops_out and prefixes_are_exact(self) else None
 
     def read(self) -> Adapter:
-        """Copy the adapter out of the model."""
+        """Copy the adapter out of the model.
+
+        Raises
+        ------
+        ShepherdError
+            If somebody replaced the parameters' memory, so that what was trained is not here.
+        """
+        here = self.vector.untyped_storage().data_ptr()
+        if any(p.untyped_storage().data_ptr() != here for p in self.parameters.values()):
+            raise ShepherdError(
+                "The trainer moved the adapter's tensors away from the model's memory; train them in place, "
+                "without sharding or casting the model."
+            )
         return Adapter.from_vector(self.layout, self.vector.to("cpu", copy=True))
 
     def write(self, adapter: Adapter) -> None:
@@ -152,34 +166,18 @@ class AdaptedModel:
     def _head_is_plain(self) -> bool:
         """Say whether the logits are head(backbone(x)), found out by trying.
 
-        Some architectures scale or cap their logits after the head; those take the long way round.
+        Some architectures scale or cap their logits after the head; those take the long way round, and so
+        does a head that is adapted itself.
         """
+        if any(parameter.requires_grad for parameter in self._head.parameters()):
+            return False
         tokens = torch.arange(1, 9, device=self.device).view(2, 4)
         try:
             full = self._causal(input_ids=tokens, use_cache=False).logits
             narrow = self._head(self.backbone(input_ids=tokens, use_cache=False).last_hidden_state)
-        except (AttributeError, TypeError):
+        except Exception:  # a trial: whatever goes wrong, the answer is no
             return False
         return torch.equal(full, narrow)
-
-    @torch.no_grad()
-    def _prefixes_are_exact(self) -> bool:
-        """Say whether rows behind a shared prefix come out as rows that contain it, found out by trying.
-
-        Some architectures keep another kind of past (recurrent, windowed); they compute every row whole.
-        """
-        prefix, rows = (
-            torch.arange(1, 6, device=self.device),
-            torch.arange(3, 9, device=self.device).view(2, 3),
-        )
-        try:
-            whole = self.backbone(input_ids=torch.cat([prefix.expand(2, -1), rows], 1), use_cache=False)
-            behind = self.backbone(input_ids=rows, **_past(SharedPrefix(self, prefix)))
-        except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError):
-            return False
-        expected, found = whole.last_hidden_state[:, 5:].float(), behind.last_hidden_state.float()
-        precision = torch.finfo(whole.last_hidden_state.dtype).eps ** 0.5
-        return bool((expected - found).abs().max() <= precision * expected.abs().max())
 
 
 def _past(prefix: SharedPrefix | None) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from shepherd.errors import ShepherdError
+
 # splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the increment and the finaliser's two factors.
 _STEP, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
@@ -42,18 +44,28 @@ class Dropout:
 
     keys: torch.Tensor
 
-    def kept(self, layer: int, x: torch.Tensor, share: float) -> torch.Tensor:
+    def kept(self, layer: int, share: float, x: torch.Tensor) -> torch.Tensor:
         """Return factors for x [tokens, features]: 0 where a value drops out, else 1 / (1 - share).
 
         Parameters
         ----------
         layer : int
             The layer's number; every layer drops out something else.
-        x : Tensor
-            The values.
         share : float
             The probability of dropping out, in (0, 1).
+        x : Tensor
+            The values.
+
+        Raises
+        ------
+        ShepherdError
+            If the layer does not see every token of the batch.
         """
+        if len(x) != len(self.keys):
+            raise ShepherdError(
+                "adapter.dropout needs layers that see every token, as a head or an expert does not; set "
+                "adapter.dropout=0 or name other adapter.targets."
+            )
         features = torch.arange(1, x.shape[1] + 1, device=x.device) * _signed(_STEP)
         drawn = _mixed_tensor(self.keys[:, None] + (features + _signed(layer * _FIRST % 2**64)))
         # The low 31 bits, uniform in [0, 1).

@@ -10,7 +10,8 @@ blocks of tokens belong to one client each. The frozen weight is applied to ever
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,12 +42,12 @@ class LoraProduct(torch.autograd.Function):
         a: torch.Tensor,
         b: torch.Tensor,
         scale: float,
-        kept: torch.Tensor | None,
+        kept: Callable[[torch.Tensor], torch.Tensor] | None,
     ) -> torch.Tensor:
-        """Return y, keeping x, what of it is kept, and the narrow product d(x) A'."""
-        narrow = _blocks(_dropped(x, kept), a) @ a.to(x.dtype).mT
-        ctx.save_for_backward(x, narrow, weight, a, b, *([] if kept is None else [kept]))
-        ctx.scale = scale
+        """Return y, keeping x and the narrow product d(x) A'; `kept` gives d(x) / x, and gives it again."""
+        narrow = _blocks(x if kept is None else x * kept(x), a) @ a.to(x.dtype).mT
+        ctx.save_for_backward(x, narrow, weight, a, b)
+        ctx.scale, ctx.kept = scale, kept
         y = functional.linear(x, weight, bias)
         _add_product(_blocks(y, a), narrow, b.to(x.dtype).mT, scale)
         return y
@@ -54,8 +55,9 @@ class LoraProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of x, A and B; W and b have none."""
-        x, narrow, weight, a, b, *rest = ctx.saved_tensors
-        kept = rest[0] if rest else None
+        x, narrow, weight, a, b = ctx.saved_tensors
+        # What dropped out is computed again: it has an address, and as a tensor it would be as large as x.
+        kept = None if ctx.kept is None else ctx.kept(x)
         grad = _blocks(grads[0], a)
         inner = (grad @ b.to(x.dtype)).mul_(ctx.scale)
         to_x = None
@@ -64,8 +66,8 @@ class LoraProduct(torch.autograd.Function):
             if kept is None:
                 _add_product(_blocks(to_x, a), inner, a.to(x.dtype))
             else:
-                to_x += _dropped((inner @ a.to(x.dtype)).view_as(x), kept)
-        to_a = inner.mT @ _blocks(_dropped(x, kept), a)
+                to_x += (inner @ a.to(x.dtype)).view_as(x) * kept
+        to_a = inner.mT @ _blocks(x if kept is None else x * kept, a)
         to_b = (grad.mT @ narrow).mul_(ctx.scale)
         return to_x, None, None, to_a.to(a.dtype), to_b.to(b.dtype), None, None
 
@@ -73,10 +75,6 @@ class LoraProduct(torch.autograd.Function):
 def _blocks(tokens: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """Return [clients, tokens of each, width] where A has a client axis, [tokens, width] where it has none."""
     return tokens if a.dim() == 2 else tokens.view(a.shape[0], -1, tokens.shape[-1])
-
-
-def _dropped(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    return x if kept is None else x * kept
 
 
 def _add_product(to: torch.Tensor, one: torch.Tensor, other: torch.Tensor, scale: float = 1.0) -> None:
@@ -142,7 +140,7 @@ def _forward_of(fused: FusedLora, number: int) -> Any:
         base = layer.base_layer
         a, b = layer.carried or (layer.lora_A[name].weight, layer.lora_B[name].weight)
         flat = x.reshape(-1, x.shape[-1])
-        kept = fused.dropout.kept(number, flat, share) if share > 0 and fused.dropout else None
+        kept = partial(fused.dropout.kept, number, share) if share > 0 and fused.dropout else None
         y = LoraProduct.apply(flat, base.weight, base.bias, a, b, layer.scaling[name], kept)
         return y.view(*x.shape[:-1], y.shape[-1])
 

@@ -6,7 +6,7 @@ A plan changes no loss and no gradient, only how many tokens are computed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -23,7 +23,7 @@ class MicroBatches:
     prefix : ndarray of int, [length]
         The tokens all the rows begin with that are to be computed once; empty where nothing is shared.
     parts : list of ndarray of int64
-        The rows of every micro-batch, longest first.
+        The places, in the rows that were given, of every micro-batch's rows; longest first.
     """
 
     prefix: np.ndarray
@@ -56,7 +56,7 @@ def plan(
     return [
         MicroBatches(
             np.asarray(loaded[members[0]][0][:length]),
-            [rows[part] for part in _cut(np.array(members), _lengths(loaded, members) - length, budget)],
+            list(_cut(np.array(members), _lengths(loaded, members) - length, budget)),
         )
         for length, members in groups
     ]
@@ -80,28 +80,48 @@ def _share(loaded: Sequence[tuple[np.ndarray, int]], prefix_cost: int) -> list[t
     """Return (length of the prefix, members) of the groups that save the most tokens.
 
     Sorted by their tokens, rows with a common prefix are neighbours, and a group's common prefix is the
-    shortest between neighbours. From all rows together downwards, a group either shares its prefix or
-    falls apart where that prefix ends, whichever saves more.
+    shortest between neighbours. The groups are nested; from the innermost outwards, a group either shares
+    its prefix or leaves that to the groups within, whichever saves more.
     """
     # Only unlabelled tokens are shared, and not the one that predicts the first label: it stays with its row.
     prompts = [tokens[: max(unlabelled - 1, 0)] for tokens, unlabelled in loaded]
     order = sorted(range(len(prompts)), key=lambda index: prompts[index].tobytes())
     common = [_common(prompts[one], prompts[other]) for one, other in pairwise(order)]
+    open_groups = [_Group(0, 0)]
+    for end, length in enumerate([*common, 0], start=1):
+        start, inner = end - 1, None
+        while open_groups[-1].length > length:
+            inner = open_groups.pop().closed(end, prefix_cost)
+            start = inner.start
+            if open_groups[-1].length > length:
+                open_groups[-1].take(inner)
+                inner = None
+        if open_groups[-1].length < length:
+            open_groups.append(_Group(length, start))
+        if inner is not None:
+            open_groups[-1].take(inner)
+    return [(length, order[first:last]) for length, first, last in open_groups[0].shared]
 
-    def best(first: int, last: int) -> tuple[int, list[tuple[int, list[int]]]]:
-        """Return the tokens saved among order[first:last], and the groups that save them."""
-        if last - first < 2:
-            return 0, []
-        length = min(common[first : last - 1])
-        together = (last - first - 1) * length - prefix_cost
-        cuts = [first, *(i + 1 for i in range(first, last - 1) if common[i] == length), last]
-        parts = [best(low, high) for low, high in pairwise(cuts)]
-        apart = sum(saved for saved, _ in parts)
-        if together >= apart and together > 0:
-            return together, [(length, order[first:last])]
-        return apart, [group for _, groups in parts for group in groups]
 
-    return best(0, len(order))[1]
+@dataclass
+class _Group:
+    """Neighbours from `start` on with a common prefix of `length`, and the best that is known within them."""
+
+    length: int
+    start: int
+    saved: int = 0
+    shared: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def take(self, inner: _Group) -> None:
+        self.saved += inner.saved
+        self.shared += inner.shared
+
+    def closed(self, end: int, prefix_cost: int) -> _Group:
+        """Decide, when the group ends before `end`."""
+        together = (end - self.start - 1) * self.length - prefix_cost
+        if together > 0 and together >= self.saved:
+            return _Group(self.length, self.start, together, [(self.length, self.start, end)])
+        return self
 
 
 def _common(one: np.ndarray, other: np.ndarray) -> int:

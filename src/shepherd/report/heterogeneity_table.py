@@ -43,7 +43,8 @@ def heterogeneity_table(h: Heterogeneity, rows: int = 20) -> Table:
     shown = min(rows, len(h.names))
     table = Table(title="Client data", caption=_caption(h, shown), show_footer=True)
     # Names come from the data, so they are Text: rich would read [brackets] in a str as markup.
-    table.add_column("client", footer="all", overflow="fold")
+    every = "all" if len(h.names) == h.population else f"a sample of {len(h.names):,}"
+    table.add_column("client", footer=every, overflow="fold")
     table.add_column("examples", footer=f"{h.summary['examples']:,}", justify="right")
     table.add_column("categories", footer=f"{h.summary['categories']:,}", justify="right")
     table.add_column("entropy", footer=f"{h.summary['entropy_whole_nats']:.2f}", justify="right")

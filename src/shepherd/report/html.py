@@ -127,11 +127,13 @@ def _clients(clients: Heterogeneity) -> dict[str, Any]:
         f"Stacked bars of how many examples of each category each of {len(clients.names):,} clients holds, "
         "and the category shares of one typical client beside those of all clients together."
     )
+    sampled = len(clients.names) < clients.population
+    measured = f" of {len(clients.names):,} sampled clients" if sampled else ""
     return {
         "picture": drawn(heterogeneity_figure(clients), "clients", described),
         "facts": [
             ("Clients", whole(s["clients"])),
-            ("Examples", whole(s["examples"])),
+            (f"Examples{measured}", whole(s["examples"])),
             ("Categories", whole(s["categories"])),
             ("Examples a client", f"{whole(s['examples_min'])} – {whole(s['examples_max'])}"),
             ("Categories a client", f"{whole(s['classes_min'])} – {whole(s['classes_max'])}"),

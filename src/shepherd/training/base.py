@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -106,7 +106,11 @@ class Training(Strategy):
     stateful : bool
         Whether a client goes on where it left off in its previous participation: the same optimiser
         moments, the next examples of its pass. Off in FedIT; on for the baselines that never average.
+    shares_cohorts : bool
+        Whether it works in several processes at once, each with clients of its own.
     """
+
+    shares_cohorts: ClassVar[bool] = True
 
     lr: float = Field(1.5e-4, gt=0)
     batch_size: int = Field(32, gt=0)
@@ -132,6 +136,10 @@ class Training(Strategy):
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Train the adapter that is in `model`, in place, on `task`."""
         raise NotImplementedError
+
+    def alone(self, epochs: float) -> Self:
+        """Return the same for somebody whose work is never averaged: plain training, `epochs` a round."""
+        return self.model_copy(update={"epochs": epochs, "steps": None, "stateful": True})
 
     def together(self, model: AdaptedModel) -> int:
         """Return how many clients are best trained at once; one unless an algorithm can do better."""

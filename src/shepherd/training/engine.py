@@ -65,6 +65,10 @@ class Engine(Training):
     clients_at_once: int | None = Field(None, gt=0)
     correction: CorrectionChoice | None = None
 
+    def alone(self, epochs: float) -> Engine:
+        """Return the same without a correction: there is nobody to be held to."""
+        return super().alone(epochs).model_copy(update={"correction": None})
+
     def together(self, model: AdaptedModel) -> int:
         """Return how many clients are trained at once."""
         if not model.carries_stacks:
@@ -99,14 +103,13 @@ class Engine(Training):
             log.warning("Out of memory with %d clients at once; going on with %d.", len(tasks), half)
             return [(adapters[:half], tasks[:half]), (adapters[half:], tasks[half:])]
         longest = max(len(tasks[0].examples.example(int(row))[0]) for row in tasks[0].rows)
-        budget = self._budget(model) // 2
-        if budget < longest:
+        if self._budget(model) <= longest:
             raise ShepherdError(
                 f"Training on one example of {longest:,} tokens does not fit into this device's memory; lower "
                 "data.max_tokens, or choose a smaller model.base."
             )
-        model.most_tokens = budget
-        log.warning("Out of memory; going on with at most %d tokens in a micro-batch.", budget)
+        model.most_tokens = max(self._budget(model) // 2, longest)
+        log.warning("Out of memory; going on with at most %d tokens in a micro-batch.", model.most_tokens)
         return [(adapters, tasks)]
 
     def _train_stack(
@@ -124,7 +127,9 @@ class Engine(Training):
     ) -> list[LocalOutcome]:
         clients = [_Client(self, task, stack, row) for row, task in enumerate(tasks)]
         anchor = stack.values.clone() if self.correction else None
-        losses = torch.zeros(len(clients), dtype=torch.float64, device=model.device)
+        # Apple's GPUs have no float64.
+        precise = torch.float32 if model.device.type == "mps" else torch.float64
+        losses = torch.zeros(len(clients), dtype=precise, device=model.device)
         with training_mode(model, tasks[0]):
             step = 0
             for left in range(len(clients), 0, -1):
@@ -155,7 +160,9 @@ class Engine(Training):
                 owners = batch.owners // rows
                 found = model.token_losses(batch, prefix)
                 (found * share[owners]).sum().backward()
-                losses.index_add_(0, owners, found.detach().double())
+                # As a product, not by index_add: that adds in no fixed order on a GPU.
+                members = owners == torch.arange(len(clients), device=model.device)[:, None]
+                losses[: len(clients)] += members.to(losses.dtype) @ found.detach().to(losses.dtype)
             if prefix is not None:
                 prefix.backward()
         if anchor is not None and self.correction is not None:
@@ -183,7 +190,7 @@ class Engine(Training):
             start = len(group.prefix)
             yield (
                 model.prefix(group.prefix),
-                ((len(rows), client.batch(model, step, rows, start)) for rows in group.parts),
+                ((len(places), client.batch(model, step, places, start)) for places in group.parts),
             )
 
 
@@ -204,20 +211,24 @@ class _Client:
         self.parameter.grad = self.stack.gradients[self.row]
         self.optimizer = self.settings.build_optimizer({"adapter": self.parameter}, self.task)
 
-    def examples(self, rows: np.ndarray) -> list[tuple[np.ndarray, int]]:
-        return [self.task.examples.example(int(row)) for row in rows]
+    def examples(self, step: int, places: np.ndarray | slice = slice(None)) -> list[tuple[np.ndarray, int]]:
+        """Return the examples at some places of a step's batch, or all."""
+        return [self.task.examples.example(int(row)) for row in self.batches[step][places]]
 
-    def keys(self, step: int, rows: np.ndarray) -> list[np.ndarray]:
-        """Return the dropout keys of the rows' tokens."""
-        seed, store = dropout_seed(self.task), self.task.examples
-        return [token_keys(seed, step, int(row), len(store.example(int(row))[0])) for row in rows]
+    def keys(self, step: int, places: np.ndarray) -> list[np.ndarray]:
+        """Return the dropout keys of their tokens."""
+        seed, loaded = dropout_seed(self.task), self.examples(step, places)
+        return [
+            token_keys(seed, step, int(place), len(tokens))
+            for place, (tokens, _) in zip(places, loaded, strict=True)
+        ]
 
     def labels(self, step: int) -> int:
-        return _labels(self.examples(self.batches[step]))
+        return _labels(self.examples(step))
 
-    def batch(self, model: AdaptedModel, step: int, rows: np.ndarray, start: int) -> Batch:
-        loaded = [(tokens[start:], unlabelled - start) for tokens, unlabelled in self.examples(rows)]
-        return collate(loaded, model.device, self.keys(step, rows) if model.drops_out else None)
+    def batch(self, model: AdaptedModel, step: int, places: np.ndarray, start: int) -> Batch:
+        loaded = [(tokens[start:], unlabelled - start) for tokens, unlabelled in self.examples(step, places)]
+        return collate(loaded, model.device, self.keys(step, places) if model.drops_out else None)
 
     def step(self, step: int) -> None:
         for group in self.optimizer.param_groups:
@@ -225,7 +236,7 @@ class _Client:
         self.optimizer.step()
 
     def outcome(self, loss: float) -> LocalOutcome:
-        loaded = [self.examples(rows) for rows in self.batches]
+        loaded = [self.examples(step) for step in range(len(self.batches))]
         labels = sum(map(_labels, loaded))
         return LocalOutcome(
             examples=sum(map(len, self.batches)),
@@ -247,24 +258,24 @@ def _side_by_side(
     """Yield micro-batches with as many rows of each client, the clients' longest together."""
     queues = []
     for client in clients:
-        rows = client.batches[step]
-        lengths = np.array([len(tokens) for tokens, _ in client.examples(rows)])
-        queues.append(rows[np.argsort(-lengths, kind="stable")])
+        lengths = np.array([len(tokens) for tokens, _ in client.examples(step)])
+        queues.append(np.argsort(-lengths, kind="stable"))
     start, most = 0, max(map(len, queues))
     while start < most:
         firsts = [
-            client.examples(rows[start : start + 1]) for client, rows in zip(clients, queues, strict=True)
+            client.examples(step, queue[start : start + 1])
+            for client, queue in zip(clients, queues, strict=True)
         ]
         width = max(len(tokens) for first in firsts for tokens, _ in first)
         rows_each = min(most - start, max(1, budget // (width * len(clients))))
         loaded: list[tuple[np.ndarray, int]] = []
         keys: list[np.ndarray] = []
         for client, queue in zip(clients, queues, strict=True):
-            rows = queue[start : start + rows_each]
-            gaps = rows_each - len(rows)
-            loaded += client.examples(rows) + [_NOBODY] * gaps
+            places = queue[start : start + rows_each]
+            gaps = rows_each - len(places)
+            loaded += client.examples(step, places) + [_NOBODY] * gaps
             if model.drops_out:
-                keys += client.keys(step, rows) + [np.zeros(1, dtype=np.uint64)] * gaps
+                keys += client.keys(step, places) + [np.zeros(1, dtype=np.uint64)] * gaps
         yield rows_each, collate(loaded, model.device, keys or None)
         start += rows_each
 

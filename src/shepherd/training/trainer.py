@@ -6,7 +6,7 @@ import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +28,8 @@ class TransformersTraining(Training):
         Examples per forward pass, at most; the largest divisor of ``batch_size`` is taken.
     """
 
+    # Trainer takes torchrun's processes for itself and would split every client's examples among them.
+    shares_cohorts: ClassVar[bool] = False
     name: str = "trainer"
     micro_batch_size: int = Field(8, gt=0)
 

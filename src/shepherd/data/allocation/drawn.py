@@ -26,8 +26,8 @@ class Drawn(Allocation):
     clients : int
         Number of clients.
     alpha : float, optional
-        Concentration of the mixtures, > 0: small for clients of few categories. Without it every client is
-        a fair sample of the whole.
+        Concentration of the mixtures, > 0: towards 0 for clients of one category, large for clients like the
+        whole. Without it every client is a fair sample of the whole.
     min_examples, max_examples : int
         A client's size is uniform between the two.
     """
@@ -84,7 +84,7 @@ class _Draw:
         """Return how many of each category; what a category cannot give is taken from the others at hand."""
         if self.settings.alpha is None:
             return draw.multivariate_hypergeometric(sizes, size)
-        mixture = draw.dirichlet(self.settings.alpha * len(sizes) * sizes / sizes.sum())
+        mixture = draw.dirichlet(self.settings.alpha * sizes / sizes.sum())
         counts = np.minimum(draw.multinomial(size, mixture), sizes)
         missing = size - counts.sum()
         return counts + draw.multivariate_hypergeometric(sizes - counts, missing) if missing else counts
