@@ -243,7 +243,14 @@ def test_an_unknown_client_to_train_alone(shepherd: Any, config: str) -> None:
 
 def test_ctrl_c_is_130_and_resumable(config: str, tiny: dict[str, Any]) -> None:
     command = [sys.executable, "-m", "shepherd", "run", config, "rounds=50"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever tests in the background has Ctrl-C switched off for all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     checkpoint = Path(tiny["run"]["root"]) / "tiny" / "checkpoints" / "round-000001"
     while process.poll() is None and not checkpoint.exists():
         time.sleep(0.01)
