@@ -13,6 +13,7 @@ import statistics
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
 from shepherd.baselines import CENTRALISED, baseline_configs, draw_clients
@@ -133,6 +134,7 @@ def draw(options: argparse.Namespace) -> None:
                     label = name if position == number == 0 else None
                     axes.plot(*record.curve("loss"), color=colour, alpha=0.7, label=label)
         axes.set(title=scheme, xlabel="round", ylabel="held-out loss, nats per response token")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
     figure.savefig(options.picture, dpi=120)
     print(f"\n{options.picture}")
