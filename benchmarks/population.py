@@ -82,7 +82,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         # The first process encodes the instructions for all of them; it is not counted.
         for number, clients in enumerate([options.clients[0], *options.clients]):
-            command = [sys.executable, __file__, *sys.argv[1:], "--measure", str(clients), root, str(number)]
+            command = [
+                sys.executable,
+                __file__,
+                *sys.argv[1:],
+                "--measure",
+                str(clients),
+                root,
+                f"size-{number}",
+            ]
             one = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             if number:
                 found.append(one)

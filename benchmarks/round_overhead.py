@@ -41,6 +41,7 @@ def main() -> None:
             "data.rows=200",
             "data.holdout.count=1",
             "allocation.name=drawn",
+            "allocation.clients=1000000",
             "allocation.min_examples=1",
             "allocation.max_examples=1",
             "participation.count=1",
