@@ -27,7 +27,7 @@ def allocate(config: RunConfig) -> tuple[Heterogeneity, Path]:
     """
     dealt, folder = deal(config), config.run.directory
     found = dealt.heterogeneity()
-    if found.population == len(found.names):  # nobody wants a million files
+    if not found.sampled:  # nobody wants a million files
         write_client_files(folder / "clients", dealt.train, dealt.test, dealt.allocated)
     write_json(folder / "allocation.json", found.to_dict())
     write_atomically(folder / "heterogeneity.csv", _as_csv(found))

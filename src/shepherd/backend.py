@@ -43,7 +43,7 @@ class RoundPart:
     accumulator : object
         The aggregation's.
     lines : list of dict
-        The clients' lines of metrics, in the order of the cohort.
+        The clients' lines of metrics, in any order.
     kept : mapping of str to Tree
         What stateful clients keep, by number.
     """
@@ -108,7 +108,7 @@ class SharedBackend:
             yield ClientUpdate.from_tree(found[str(job.client)], job.adapter.layout)
 
     def whole(self, part: RoundPart) -> RoundPart:
-        """Put the processes' parts together, the lines in the order of the cohort."""
+        """Put the processes' parts together."""
         if not self.additive:
             return part
         gathered = self.processes.gather({"lines": part.lines, "kept": part.kept})

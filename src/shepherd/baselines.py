@@ -20,13 +20,13 @@ from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.participation import Only
 from shepherd.preparation import Dealt, deal
-from shepherd.processes import started_by_torchrun
 from shepherd.randomness import generator
 from shepherd.report.html import write_report
 from shepherd.report.record import Record
 from shepherd.run_directory import RunDirectory
 from shepherd.runs import Run, execute, load_run
 from shepherd.settings import nearest
+from shepherd.torchrun import started_by_torchrun
 
 Budget = Literal["examples", "rounds"]
 CENTRALISED = "centralised"

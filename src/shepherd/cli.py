@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from shepherd.errors import ShepherdError
+from shepherd.torchrun import started_by_torchrun
 
 app = typer.Typer(
     help="Federated instruction tuning of language models.",
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # Of the processes that torchrun starts, one talks.
-_TALKS = os.environ.get("RANK", "0") == "0"
+_TALKS = started_by_torchrun()[0] == 0
 out, err = Console(quiet=not _TALKS), Console(stderr=True)
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A preset's name or a YAML file.")]

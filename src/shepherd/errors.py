@@ -8,3 +8,8 @@ class ShepherdError(Exception):
 
     The command line prints it and exits with code 2. Nothing already committed is lost.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, or its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

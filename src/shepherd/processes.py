@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from shepherd.errors import ShepherdError
+from shepherd.errors import ShepherdError, first_line
+from shepherd.torchrun import started_by_torchrun
 from shepherd.tree import Tree, from_bytes, to_bytes
 
 T = TypeVar("T")
@@ -95,11 +96,6 @@ class Processes:
         return replace(value, **summed)  # type: ignore[type-var]
 
 
-def started_by_torchrun() -> tuple[int, int]:
-    """Return (rank, count) as torchrun tells them; (0, 1) without it."""
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
 @contextmanager
 def joined() -> Iterator[Processes]:
     """Be one of the processes torchrun started, with a fair share of this machine's cores and its own GPU."""
@@ -116,7 +112,7 @@ def joined() -> Iterator[Processes]:
         group = dist.new_group(timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ShepherdError(
-            f"The {count} processes of this run did not find one another ({_first_line(error)}); start them "
+            f"The {count} processes of this run did not find one another ({first_line(error)}); start them "
             "with torchrun."
         ) from error
     try:
@@ -131,10 +127,6 @@ def _deaths_said() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ShepherdError(
-            f"Another process of this run has ended, so this one stops too ({_first_line(error)}); what was "
+            f"Another process of this run has ended, so this one stops too ({first_line(error)}); what was "
             "committed is kept, and the same torchrun command with --resume goes on."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

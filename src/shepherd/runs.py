@@ -17,11 +17,12 @@ from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.model.base import load_base
 from shepherd.preparation import Prepared, prepare
-from shepherd.processes import Processes, joined, started_by_torchrun
+from shepherd.processes import Processes, joined
 from shepherd.report.html import write_report
 from shepherd.report.record import Record, read_record
 from shepherd.run_directory import RunDirectory
 from shepherd.state import RunState
+from shepherd.torchrun import started_by_torchrun
 from shepherd.trackers import start_trackers
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow
 
 from shepherd.data.instructions import Instructions, read_instructions
-from shepherd.errors import ShepherdError
+from shepherd.errors import ShepherdError, first_line
 from shepherd.files import write_directory
 
 if TYPE_CHECKING:  # the allocation `files` reads its clients here
@@ -200,7 +200,7 @@ def _joined(tables: list[pyarrow.Table], source: str) -> Instructions:
     try:
         whole = pyarrow.concat_tables(tables, promote_options="permissive").combine_chunks()
     except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ShepherdError(
             f"The clients' files in {source} do not fit together ({reason}); "
             "give each column the same kind of values in every file."

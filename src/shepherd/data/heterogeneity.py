@@ -56,6 +56,11 @@ class Heterogeneity:
     counts: np.ndarray
     population: int
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the clients here are a sample of a larger population."""
+        return len(self.names) < self.population
+
     @cached_property
     def whole(self) -> np.ndarray:
         """Examples of each category over all clients measured, shape (categories,)."""

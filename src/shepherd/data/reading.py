@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow import parquet
 
-from shepherd.errors import ShepherdError
+from shepherd.errors import ShepherdError, first_line
 
 Row = dict[str, Any]
 Rows = Iterator[tuple[str, Row]]
@@ -244,7 +244,7 @@ def _parquet(path: Path) -> Rows:
     try:
         table = parquet.read_table(path)
     except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ShepherdError(f"{path} cannot be read as Parquet ({reason}); check the file.") from error
     number = 0
     for batch in table.to_batches(max_chunksize=1000):

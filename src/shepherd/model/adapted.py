@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shepherd.errors import ShepherdError
+from shepherd.errors import ShepherdError, first_line
 from shepherd.model.adapter import Adapter, Layout, check_like
 from shepherd.model.base import Base
 from shepherd.model.batch import Batch
@@ -50,13 +51,8 @@ class AdaptedModel:
         The adapter before any training.
     drops_out : bool
         Whether training differs from evaluation at all: something drops out.
-    carries_stacks : bool
-        Whether several clients' adapters can be trained at once (`AdapterStack`).
     most_clients, most_tokens : int
         Clients at once, and padded tokens in a micro-batch, that this device has not run out of memory with.
-    prefix_cost : int or None
-        What one more pass over a shared prefix costs on this device beyond its own tokens, in tokens (the
-        time of starting its kernels); None where sharing would not be exact.
     """
 
     def __init__(self, base: Base, kind: AdapterKind, seed: int) -> None:
@@ -80,12 +76,23 @@ class AdaptedModel:
         self.vector = _in_one_vector(self.parameters, self.layout)
         self.initial = self.read()
         self._narrow = self._head_is_plain()
-        base_drops_out = _drops_out(self._causal)
-        self.drops_out = base_drops_out or getattr(self.config, "lora_dropout", 0.0) > 0
+        self._base_drops_out = _drops_out(self._causal)
+        self.drops_out = self._base_drops_out or getattr(self.config, "lora_dropout", 0.0) > 0
+
+    @cached_property
+    def carries_stacks(self) -> bool:
+        """Whether several clients' adapters can be trained at once (`AdapterStack`); tried when first asked."""
         covered = 2 * len(self.lora) == len(self.parameters)
-        self.carries_stacks = covered and not base_drops_out and stacks_are_exact(self)
-        cost = _PREFIX_COSTS.get(self.device.type, 512)
-        self.prefix_cost = cost if not self.drops_out and prefixes_are_exact(self) else None
+        return covered and not self._base_drops_out and stacks_are_exact(self)
+
+    @cached_property
+    def prefix_cost(self) -> int | None:
+        """What one more pass over a shared prefix costs here beyond its own tokens, in tokens.
+
+        It is the time of starting its kernels. None where sharing would not be exact; tried when first asked.
+        """
+        exact = not self.drops_out and prefixes_are_exact(self)
+        return _PREFIX_COSTS.get(self.device.type, 512) if exact else None
 
     def read(self) -> Adapter:
         """Copy the adapter out of the model.
@@ -208,7 +215,6 @@ def _attach(base: Base, config: peft.PeftConfig) -> peft.PeftModel:
     try:
         return peft.get_peft_model(base.model, config, adapter_name=_PEFT_NAME)
     except ValueError as error:
-        reason = str(error).strip().splitlines()[0]
         raise ShepherdError(
-            f"The adapter does not fit '{base.name}': {reason} Change adapter.targets."
+            f"The adapter does not fit '{base.name}': {first_line(error)} Change adapter.targets."
         ) from error

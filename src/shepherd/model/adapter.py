@@ -59,10 +59,11 @@ class Layout:
         return len(Adapter.from_vector(self, torch.zeros(sum(self.sizes))).to_bytes())
 
     def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the named tensors of `vector`, sharing its memory."""
-        parts = vector.split(self.sizes)
+        """Return the named tensors of a vector [parameters], or [clients, …] of rows of them, sharing memory."""
+        parts = vector.split(self.sizes, dim=-1)
         return {
-            name: part.view(shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+            name: part.view(*vector.shape[:-1], *shape)
+            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
         }
 
 

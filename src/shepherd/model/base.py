@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from shepherd.errors import ShepherdError
+from shepherd.errors import ShepherdError, first_line
 from shepherd.hub import only_cached
 from shepherd.settings import Settings
 
@@ -69,7 +69,7 @@ def load_tokenizer(config: BaseModelConfig) -> Any:
             source, trust_remote_code=config.trust_remote_code, local_files_only=local
         )
     except Exception as error:  # a broken file can raise anything
-        raise ShepherdError(f"Cannot load a tokenizer from '{config.base}': {_first_line(error)}") from error
+        raise ShepherdError(f"Cannot load a tokenizer from '{config.base}': {first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ShepherdError(
             f"The tokenizer of '{config.base}' has no end-of-sequence token, so answers could not end; "
@@ -108,7 +108,7 @@ def load_base(config: BaseModelConfig) -> Base:
             **quantisation,
         )
     except Exception as error:  # a broken file can raise anything
-        raise ShepherdError(f"Cannot load base model '{config.base}': {_first_line(error)}") from error
+        raise ShepherdError(f"Cannot load base model '{config.base}': {first_line(error)}") from error
     _check_complete(found, config.base)
     if config.quantisation == "none":
         model.to(device)
@@ -128,7 +128,7 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ShepherdError(
-            f"model.device '{name}' cannot be used here ({_first_line(error)}); use auto or cpu."
+            f"model.device '{name}' cannot be used here ({first_line(error)}); use auto or cpu."
         ) from error
     return device
 
@@ -220,8 +220,3 @@ def _quantisation(config: BaseModelConfig, device: torch.device) -> dict[str, An
         bnb_4bit_compute_dtype=choose_dtype(config.dtype, device),
     )
     return {"quantization_config": settings, "device_map": {"": device}}
-
-
-def _first_line(error: BaseException) -> str:
-    """Return what an error says first, or its kind if it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

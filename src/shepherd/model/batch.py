@@ -49,7 +49,11 @@ class Batch:
 
 
 def make_batch(
-    examples: Examples, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu", start: int = 0
+    examples: Examples,
+    rows: Sequence[int] | np.ndarray,
+    device: torch.device | str = "cpu",
+    start: int = 0,
+    keys: Sequence[np.ndarray] | None = None,
 ) -> Batch:
     """Collate the examples at `rows`; padding is token 0, which no label and no real token sees.
 
@@ -63,9 +67,11 @@ def make_batch(
         Where the batch goes.
     start : int
         Leading tokens to leave out: the length of a shared prefix, less than any row's unlabelled tokens.
+    keys : sequence of ndarray of uint64, optional
+        The tokens' dropout keys, for each row.
     """
     loaded = [examples.example(int(row)) for row in rows]
-    return collate([(tokens[start:], unlabelled - start) for tokens, unlabelled in loaded], device)
+    return collate([(tokens[start:], unlabelled - start) for tokens, unlabelled in loaded], device, keys)
 
 
 def collate(
@@ -96,6 +102,7 @@ def collate(
         owners.append(np.full(len(tokens) - first, number))
 
     def tensor(arrays: list[np.ndarray]) -> torch.Tensor:
+        """Join and move."""
         return torch.from_numpy(np.concatenate(arrays).astype(np.int64)).to(device)
 
     dropout = None

@@ -132,6 +132,7 @@ def _is_plain(layer: Any) -> bool:
 
 def _forward_of(fused: FusedLora, number: int) -> Any:
     def forward(layer: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute the layer's output; PEFT's way where ours would not be the same."""
         name = layer.active_adapters[0]
         share = getattr(layer.lora_dropout[name], "p", 0.0) if layer.training else 0.0
         unaddressed = share > 0 and fused.dropout is None

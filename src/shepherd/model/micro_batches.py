@@ -113,6 +113,7 @@ class _Group:
     shared: list[tuple[int, int, int]] = field(default_factory=list)
 
     def take(self, inner: _Group) -> None:
+        """Add the best of a group within."""
         self.saved += inner.saved
         self.shared += inner.shared
 

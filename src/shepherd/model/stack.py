@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from shepherd.model.adapter import Adapter, Layout, check_like
+from shepherd.model.adapter import Adapter, check_like
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -53,15 +53,15 @@ class AdapterStack:
     def carried(self, clients: int) -> Iterator[None]:
         """Have the model compute with the first `clients` adapters and add to their gradients."""
         layout = self._model.layout
+        gradients = self.gradients[:clients]
         if len(self) == 1:
-            leaves = dict(self._model.parameters)
+            leaves, (gradients,) = dict(self._model.parameters), gradients
         else:
-            values = _views(layout, self.values[:clients])
+            values = layout.views(self.values[:clients])
             leaves = {name: view.detach().requires_grad_() for name, view in values.items()}
             self._model.lora.carry(leaves)
-        for name, gradient in _views(layout, self.gradients[:clients]).items():
-            # Autograd adds in place to a gradient that is there.
-            leaves[name].grad = gradient.view_as(leaves[name]) if len(self) == 1 else gradient
+        for name, gradient in layout.views(gradients).items():
+            leaves[name].grad = gradient  # autograd adds in place to a gradient that is there
         try:
             with warnings.catch_warnings():
                 # A client's tensors lie apart from the next client's; that is meant.
@@ -76,12 +76,3 @@ class AdapterStack:
         """Return the adapters as they are now."""
         rows = self.values.to("cpu", copy=True)
         return [Adapter.from_vector(self._model.layout, row) for row in rows]
-
-
-def _views(layout: Layout, rows: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the named tensors [clients, *shape] of rows [clients, parameters], sharing their memory."""
-    parts = rows.split(layout.sizes, dim=1)
-    return {
-        name: part.view(len(rows), *shape)
-        for name, shape, part in zip(layout.names, layout.shapes, parts, strict=True)
-    }

@@ -1,4 +1,4 @@
-"""What a base allows, found out by trying when it is loaded: no list of architectures is ever complete."""
+"""What a base allows, found out by trying: no list of architectures is ever complete."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def heterogeneity_figure(h: Heterogeneity, clients: int = 10) -> Figure:
     _draw_clients(left, h.names[:shown], counts[:shown], colours)
     title = "All clients"
     if shown < h.population:
-        first = "The first " if len(h.names) == h.population else ""  # else they are a sample
+        first = "" if h.sampled else "The first "
         title = f"{first}{shown:,} of {h.population:,} clients"
     left.set_title(title, loc="left")
     one = _typical(h, shown)

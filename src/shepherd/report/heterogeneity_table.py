@@ -43,7 +43,7 @@ def heterogeneity_table(h: Heterogeneity, rows: int = 20) -> Table:
     shown = min(rows, len(h.names))
     table = Table(title="Client data", caption=_caption(h, shown), show_footer=True)
     # Names come from the data, so they are Text: rich would read [brackets] in a str as markup.
-    every = "all" if len(h.names) == h.population else f"a sample of {len(h.names):,}"
+    every = f"a sample of {len(h.names):,}" if h.sampled else "all"
     table.add_column("client", footer=every, overflow="fold")
     table.add_column("examples", footer=f"{h.summary['examples']:,}", justify="right")
     table.add_column("categories", footer=f"{h.summary['categories']:,}", justify="right")

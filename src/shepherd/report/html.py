@@ -127,8 +127,7 @@ def _clients(clients: Heterogeneity) -> dict[str, Any]:
         f"Stacked bars of how many examples of each category each of {len(clients.names):,} clients holds, "
         "and the category shares of one typical client beside those of all clients together."
     )
-    sampled = len(clients.names) < clients.population
-    measured = f" of {len(clients.names):,} sampled clients" if sampled else ""
+    measured = f" of {len(clients.names):,} sampled clients" if clients.sampled else ""
     return {
         "picture": drawn(heterogeneity_figure(clients), "clients", described),
         "facts": [

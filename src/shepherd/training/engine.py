@@ -19,7 +19,7 @@ from pydantic import Field
 
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
-from shepherd.model.batch import Batch, collate
+from shepherd.model.batch import Batch, collate, make_batch
 from shepherd.model.dropout import token_keys
 from shepherd.model.micro_batches import plan
 from shepherd.model.prefix import SharedPrefix
@@ -71,10 +71,9 @@ class Engine(Training):
 
     def together(self, model: AdaptedModel) -> int:
         """Return how many clients are trained at once."""
-        if not model.carries_stacks:
-            return 1
         fitting = 1 if model.device.type == "cpu" else max(1, self._budget(model) // (256 * self.batch_size))
-        return min(self.clients_at_once or fitting, model.most_clients)
+        wanted = min(self.clients_at_once or fitting, model.most_clients)
+        return wanted if wanted > 1 and model.carries_stacks else 1
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Train the adapter that is in `model`, in place, on `task`."""
@@ -224,18 +223,22 @@ class _Client:
         ]
 
     def labels(self, step: int) -> int:
+        """Count the labels of a step's batch."""
         return _labels(self.examples(step))
 
     def batch(self, model: AdaptedModel, step: int, places: np.ndarray, start: int) -> Batch:
-        loaded = [(tokens[start:], unlabelled - start) for tokens, unlabelled in self.examples(step, places)]
-        return collate(loaded, model.device, self.keys(step, places) if model.drops_out else None)
+        """Return the micro-batch of some places, without their first `start` tokens."""
+        keys = self.keys(step, places) if model.drops_out else None
+        return make_batch(self.task.examples, self.batches[step][places], model.device, start, keys)
 
     def step(self, step: int) -> None:
+        """Take an optimiser step at the scheduled rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.task, step, len(self.batches))
         self.optimizer.step()
 
     def outcome(self, loss: float) -> LocalOutcome:
+        """Say what was done, with the loss summed over all labels, in nats."""
         loaded = [self.examples(step) for step in range(len(self.batches))]
         labels = sum(map(_labels, loaded))
         return LocalOutcome(

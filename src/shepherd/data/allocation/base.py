@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar, overload
 
 import numpy as np
@@ -61,7 +62,7 @@ class Allocated:
     rows: Sequence[np.ndarray]
     drawn_sizes: Sequence[int] | None = None
 
-    @property
+    @cached_property
     def sizes(self) -> Sequence[int]:
         """How many rows each client holds."""
         return [len(rows) for rows in self.rows] if self.drawn_sizes is None else self.drawn_sizes

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from shepherd.data.allocation.base import Allocated, Allocation, OnDemand
+from shepherd.data.allocation.dealing import category_codes, refuse_too_few_rows
 from shepherd.data.instructions import Instructions
-from shepherd.errors import ShepherdError
 from shepherd.randomness import generator
 
 
@@ -46,12 +46,13 @@ class Drawn(Allocation):
 
     def allocate(self, instructions: Instructions, seed: int) -> Allocated:
         """Say how every client's rows are drawn; see `Allocation.allocate`."""
-        if len(instructions) < self.max_examples:
-            raise ShepherdError(
-                f"A client may hold {self.max_examples} instructions, but {instructions.source} has only "
-                f"{len(instructions):,} to train on; lower allocation.max_examples."
-            )
-        codes = np.unique(instructions.categories(), return_inverse=True)[1]
+        refuse_too_few_rows(
+            instructions,
+            self.max_examples,
+            f"clients of up to {self.max_examples:,} instructions",
+            "lower allocation.max_examples",
+        )
+        codes = category_codes(instructions)
         draw = _Draw(self, seed, [np.flatnonzero(codes == code) for code in range(codes.max() + 1)])
         return Allocated(
             OnDemand(self.clients, str), OnDemand(self.clients, draw.rows), OnDemand(self.clients, draw.size)
