@@ -21,7 +21,7 @@ from shepherd.backend import LocalBackend
 from shepherd.config import load_config
 from shepherd.machine import describe_machine
 from shepherd.messages import ClientJob
-from shepherd.model.batch import make_batch
+from shepherd.model.batch import collate, load
 from shepherd.preparation import prepare
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         (update,) = backend.train([job])
         sum_so_far = config.aggregation.accumulate(sum_so_far, update)
         middle = time.perf_counter()
-        batch = make_batch(prepared.examples, population.client(client).rows, model.device)
+        batch = collate(load(prepared.examples, population.client(client).rows), model.device)
         model.token_losses(batch).sum().backward()
         end = time.perf_counter()
         if client >= 10:  # the first ones warm up

@@ -14,7 +14,7 @@ from shepherd.errors import ShepherdError
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.model.base import Base, BaseModelConfig, load_base
-from shepherd.model.batch import make_batch
+from shepherd.model.batch import collate, load
 from shepherd.model.kinds import Lora
 
 Tiny = Callable[..., AdaptedModel]
@@ -103,7 +103,7 @@ def test_an_adapted_head_is_computed_whole_and_carries_stacks(
 ) -> None:
     model = adapted(rank=2, targets=["q_proj", "lm_head"])
     assert model.carries_stacks
-    losses = model.token_losses(make_batch(examples, range(4)))
+    losses = model.token_losses(collate(load(examples, range(4))))
     torch.testing.assert_close(losses, torch.cat(full_head_losses(model, examples)), rtol=1e-5, atol=1e-5)
 
 
@@ -135,7 +135,7 @@ def test_a_fresh_model_is_in_evaluation_mode(adapted: Tiny) -> None:
 def test_a_loaded_adapter_is_evaluated_without_dropout(adapted: Tiny, examples: EncodedExamples) -> None:
     model = adapted(dropout=0.5)
     model.write(random_like(model.initial))
-    batch = make_batch(examples, range(4))
+    batch = collate(load(examples, range(4)))
     assert torch.equal(model.token_losses(batch), model.token_losses(batch))
 
 
@@ -150,7 +150,7 @@ def test_targets_that_are_not_there_are_refused(adapted: Tiny) -> None:
 def test_the_narrow_head_is_the_full_head_where_labels_are(adapted: Tiny, examples: EncodedExamples) -> None:
     model = adapted()
     model.write(random_like(model.initial))
-    batch = make_batch(examples, [2, 0, 3, 1])
+    batch = collate(load(examples, [2, 0, 3, 1]))
     losses = model.token_losses(batch)
     alone = full_head_losses(model, examples)
     assert losses.shape == batch.targets.shape
@@ -181,14 +181,14 @@ def test_scaled_or_capped_logits_stay_so(kind: str, tokenizer: Any, examples: En
         torch.manual_seed(0)
         base = UNUSUAL[kind]().eval()
     model = AdaptedModel(Base(base, tokenizer, torch.device("cpu"), kind, ""), Lora(rank=2), 0)
-    losses = model.token_losses(make_batch(examples, range(4)))
+    losses = model.token_losses(collate(load(examples, range(4))))
     torch.testing.assert_close(losses, torch.cat(full_head_losses(model, examples)), rtol=1e-5, atol=1e-5)
 
 
 def test_a_bfloat16_base_keeps_a_float32_adapter(adapted: Tiny, examples: EncodedExamples) -> None:
     model = adapted(dtype="bfloat16")
     model.write(random_like(model.initial))
-    losses = model.token_losses(make_batch(examples, range(4)))
+    losses = model.token_losses(collate(load(examples, range(4))))
     losses.sum().backward()
     assert {p.dtype for p in model.parameters.values()} == {losses.dtype} == {torch.float32}
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters.values())

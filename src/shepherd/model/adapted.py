@@ -82,8 +82,16 @@ class AdaptedModel:
     @cached_property
     def carries_stacks(self) -> bool:
         """Whether several clients' adapters can be trained at once (`AdapterStack`); tried when first asked."""
-        covered = 2 * len(self.lora) == len(self.parameters)
-        return covered and not self._base_drops_out and stacks_are_exact(self)
+        return self._fused_throughout and not self._base_drops_out and stacks_are_exact(self)
+
+    @property
+    def lanes(self) -> int:
+        """How many batches may be computed at once in threads: as many as there are cores on a CPU.
+
+        One on a GPU, which fills itself, and where something that drops out is drawn from torch's generator.
+        """
+        drawn = self._base_drops_out or (self.drops_out and not self._fused_throughout)
+        return torch.get_num_threads() if self.device.type == "cpu" and not drawn else 1
 
     @cached_property
     def prefix_cost(self) -> int | None:
@@ -150,11 +158,15 @@ class AdaptedModel:
             logits = logits.flatten(0, 1)[batch.positions]
         return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
 
-    def prefix(self, tokens: np.ndarray) -> SharedPrefix | None:
-        """Compute a prefix under the adapter that is in the model now; None of no tokens."""
+    def prefix(self, tokens: np.ndarray, clients: int = 1) -> SharedPrefix | None:
+        """Compute a prefix under the adapter, or the `clients` adapters, in the model now; None of no tokens."""
         if len(tokens) == 0:
             return None
-        return SharedPrefix(self, torch.from_numpy(tokens.astype(np.int64)).to(self.device))
+        return SharedPrefix(self, torch.from_numpy(tokens.astype(np.int64)).to(self.device), clients)
+
+    @property
+    def _fused_throughout(self) -> bool:
+        return 2 * len(self.lora) == len(self.parameters)
 
     @property
     def _causal(self) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,13 +11,21 @@ import torch
 
 from shepherd.model.dropout import Dropout
 
+#: An example's tokens, and how many of them, from the start, carry no label.
+Example = tuple[np.ndarray, int]
+
 
 class Examples(Protocol):
     """What a batch is made from: encoded examples by row number."""
 
-    def example(self, row: int) -> tuple[np.ndarray, int]:
-        """Return an example's tokens and how many of them, from the start, carry no label."""
+    def example(self, row: int) -> Example:
+        """Return an example."""
         ...
+
+
+def load(examples: Examples, rows: Iterable[int]) -> list[Example]:
+    """Return the examples at `rows`."""
+    return [examples.example(int(row)) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -48,48 +56,26 @@ class Batch:
     dropout: Dropout | None = None
 
 
-def make_batch(
-    examples: Examples,
-    rows: Sequence[int] | np.ndarray,
+def collate(
+    examples: Sequence[Example],
     device: torch.device | str = "cpu",
     start: int = 0,
     keys: Sequence[np.ndarray] | None = None,
 ) -> Batch:
-    """Collate the examples at `rows`; padding is token 0, which no label and no real token sees.
+    """Lay examples side by side; padding is token 0, which no label and no real token sees.
 
     Parameters
     ----------
-    examples : Examples
-        The encoded store.
-    rows : sequence of int
-        What to collate.
+    examples : sequence of Example
+        The rows.
     device : torch.device
         Where the batch goes.
     start : int
         Leading tokens to leave out: the length of a shared prefix, less than any row's unlabelled tokens.
     keys : sequence of ndarray of uint64, optional
-        The tokens' dropout keys, for each row.
+        The dropout keys of the tokens that are not left out, for each example.
     """
-    loaded = [examples.example(int(row)) for row in rows]
-    return collate([(tokens[start:], unlabelled - start) for tokens, unlabelled in loaded], device, keys)
-
-
-def collate(
-    examples: Sequence[tuple[np.ndarray, int]],
-    device: torch.device | str = "cpu",
-    keys: Sequence[np.ndarray] | None = None,
-) -> Batch:
-    """Lay examples side by side.
-
-    Parameters
-    ----------
-    examples : sequence of (ndarray, int)
-        Tokens, and how many of them carry no label.
-    device : torch.device
-        Where the batch goes.
-    keys : sequence of ndarray of uint64, optional
-        The tokens' dropout keys, for each example.
-    """
+    examples = [(tokens[start:], unlabelled - start) for tokens, unlabelled in examples]
     width = max(len(tokens) for tokens, _ in examples)
     grid = np.zeros((len(examples), width), dtype=np.int64)
     positions, targets, owners = [], [], []

@@ -9,6 +9,7 @@ blocks of tokens belong to one client each. The frozen weight is applied to ever
 
 from __future__ import annotations
 
+import threading
 import types
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -78,8 +79,10 @@ def _blocks(tokens: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
 
 
 def _add_product(to: torch.Tensor, one: torch.Tensor, other: torch.Tensor, scale: float = 1.0) -> None:
-    add = to.addmm_ if to.dim() == 2 else to.baddbmm_
-    add(one, other, alpha=scale)
+    if to.dim() == 2:
+        to.addmm_(one, other, alpha=scale)
+    else:
+        to.baddbmm_(one, other, alpha=scale)
 
 
 class FusedLora:
@@ -98,19 +101,28 @@ class FusedLora:
     names : list of (str, str)
         The layers' A and B, under the names PEFT saves them by.
     dropout : Dropout or None
-        What drops out now; PEFT's own dropout, from torch's generator, where it is None.
+        What drops out now in this thread; PEFT's own dropout, from torch's generator, where it is None.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._layers = [(n, m) for n, m in model.named_modules() if type(m) is Linear and _is_plain(m)]
         self.names = [(f"{name}.lora_A.weight", f"{name}.lora_B.weight") for name, _ in self._layers]
-        self.dropout: Dropout | None = None
+        self._of_thread = threading.local()
         for number, (_, layer) in enumerate(self._layers):
             layer.carried = None
             layer.forward = types.MethodType(_forward_of(self, number), layer)
 
     def __len__(self) -> int:
         return len(self._layers)
+
+    @property
+    def dropout(self) -> Dropout | None:
+        """What drops out now; every thread has its own."""
+        return getattr(self._of_thread, "dropout", None)
+
+    @dropout.setter
+    def dropout(self, dropout: Dropout | None) -> None:
+        self._of_thread.dropout = dropout
 
     def carry(self, tensors: _Tensors | None) -> None:
         """Compute with `tensors`, which have a leading client axis, or with the layers' own again."""
@@ -135,13 +147,14 @@ def _forward_of(fused: FusedLora, number: int) -> Any:
         """Compute the layer's output; PEFT's way where ours would not be the same."""
         name = layer.active_adapters[0]
         share = getattr(layer.lora_dropout[name], "p", 0.0) if layer.training else 0.0
-        unaddressed = share > 0 and fused.dropout is None
+        dropout = fused.dropout if share > 0 else None
+        unaddressed = share > 0 and dropout is None
         if layer.disable_adapters or layer.merged or kwargs or unaddressed:
             return Linear.forward(layer, x, *args, **kwargs)
         base = layer.base_layer
         a, b = layer.carried or (layer.lora_A[name].weight, layer.lora_B[name].weight)
         flat = x.reshape(-1, x.shape[-1])
-        kept = partial(fused.dropout.kept, number, share) if share > 0 and fused.dropout else None
+        kept = None if dropout is None else partial(dropout.kept, number, share)
         y = LoraProduct.apply(flat, base.weight, base.bias, a, b, layer.scaling[name], kept)
         return y.view(*x.shape[:-1], y.shape[-1])
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from shepherd.model.batch import Examples
+from shepherd.model.batch import Example
 
 
 @dataclass(frozen=True)
@@ -22,48 +22,78 @@ class MicroBatches:
     ----------
     prefix : ndarray of int, [length]
         The tokens all the rows begin with that are to be computed once; empty where nothing is shared.
-    parts : list of ndarray of int64
-        The places, in the rows that were given, of every micro-batch's rows; longest first.
+    parts : list of list of ndarray of int64
+        The micro-batches, longest first: of every client, the places of its rows among those that were given.
     """
 
     prefix: np.ndarray
-    parts: list[np.ndarray]
+    parts: list[list[np.ndarray]]
 
 
 def plan(
-    examples: Examples, rows: np.ndarray, budget: int, prefix_cost: int | None = None
+    clients: Sequence[Sequence[Example]], budget: int, prefix_cost: int | None = None
 ) -> list[MicroBatches]:
-    """Cut `rows` into micro-batches that compute few tokens.
+    """Cut the rows of one or several clients into micro-batches that compute few tokens.
 
     Parameters
     ----------
-    examples : Examples
-        The encoded store.
-    rows : ndarray of int64
-        What is to be computed, once each.
+    clients : sequence of sequence of Example
+        The rows of every client that are to be computed, once each.
     budget : int
-        Padded tokens in a micro-batch, at most (one example may be longer).
+        Padded tokens in a micro-batch, at most (one row of every client may be more).
     prefix_cost : int, optional
         What a pass over a prefix costs beyond its own tokens, in tokens; nothing is shared if it is None.
     """
-    loaded = [examples.example(int(row)) for row in rows]
-    shared, alone = [], list(range(len(rows)))
-    if prefix_cost is not None and len(rows) > 1:
-        shared = _share(loaded, prefix_cost)
+    if len(clients) > 1:
+        return [_together(clients, budget, prefix_cost)]
+    (loaded,) = clients
+    shared, alone = [], list(range(len(loaded)))
+    if prefix_cost is not None and len(loaded) > 1:
+        shared = _share(_prompts(loaded), prefix_cost)
         taken = {index for _, members in shared for index in members}
         alone = [index for index in alone if index not in taken]
     groups = [*shared, (0, alone)] if alone else shared
     return [
         MicroBatches(
             np.asarray(loaded[members[0]][0][:length]),
-            list(_cut(np.array(members), _lengths(loaded, members) - length, budget)),
+            [[part] for part in _cut(np.array(members), _lengths(loaded)[members] - length, budget)],
         )
         for length, members in groups
     ]
 
 
-def _lengths(loaded: Sequence[tuple[np.ndarray, int]], members: Sequence[int]) -> np.ndarray:
-    return np.array([len(loaded[index][0]) for index in members])
+def _together(clients: Sequence[Sequence[Example]], budget: int, prefix_cost: int | None) -> MicroBatches:
+    """Put as many rows of each client into a micro-batch, the clients' longest together.
+
+    Each client computes a prefix under its own adapter, so what is shared is what all rows begin with.
+    """
+    loaded = [example for own in clients for example in own]
+    prefix = loaded[0][0][:0]
+    if prefix_cost is not None:
+        first, *others = _prompts(loaded)
+        length = min((_common(first, other) for other in others), default=0)
+        if (len(loaded) - len(clients)) * length > prefix_cost:
+            prefix = first[:length]
+    queues = [np.argsort(-_lengths(own), kind="stable") for own in clients]
+    parts, start, most = [], 0, max(map(len, queues))
+    while start < most:
+        longest = [
+            own[queue[start]] for own, queue in zip(clients, queues, strict=True) if start < len(queue)
+        ]
+        width = max(len(tokens) for tokens, _ in longest) - len(prefix)
+        end = start + max(1, budget // (width * len(clients)))
+        parts.append([queue[start:end] for queue in queues])
+        start = end
+    return MicroBatches(prefix, parts)
+
+
+def _prompts(loaded: Sequence[Example]) -> list[np.ndarray]:
+    """Return what may be shared: unlabelled tokens, but not the one that predicts the first label."""
+    return [tokens[: max(unlabelled - 1, 0)] for tokens, unlabelled in loaded]
+
+
+def _lengths(loaded: Sequence[Example]) -> np.ndarray:
+    return np.array([len(tokens) for tokens, _ in loaded])
 
 
 def _cut(members: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
@@ -76,15 +106,13 @@ def _cut(members: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[np.n
         start += size
 
 
-def _share(loaded: Sequence[tuple[np.ndarray, int]], prefix_cost: int) -> list[tuple[int, list[int]]]:
+def _share(prompts: Sequence[np.ndarray], prefix_cost: int) -> list[tuple[int, list[int]]]:
     """Return (length of the prefix, members) of the groups that save the most tokens.
 
     Sorted by their tokens, rows with a common prefix are neighbours, and a group's common prefix is the
     shortest between neighbours. The groups are nested; from the innermost outwards, a group either shares
     its prefix or leaves that to the groups within, whichever saves more.
     """
-    # Only unlabelled tokens are shared, and not the one that predicts the first label: it stays with its row.
-    prompts = [tokens[: max(unlabelled - 1, 0)] for tokens, unlabelled in loaded]
     order = sorted(range(len(prompts)), key=lambda index: prompts[index].tobytes())
     common = [_common(prompts[one], prompts[other]) for one, other in pairwise(order)]
     open_groups = [_Group(0, 0)]

@@ -7,6 +7,7 @@ they are computed once; the rows' gradients of them add up and go back through t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SharedPrefix:
-    """The keys and values of one prefix under the adapter that is in `model` now.
+    """The keys and values of one prefix, under the adapter or each of the adapters that are in `model` now.
 
     Parameters
     ----------
@@ -25,36 +26,52 @@ class SharedPrefix:
         The model.
     tokens : LongTensor, [length]
         The prefix.
+    clients : int
+        How many adapters the model carries.
+
+    Attributes
+    ----------
+    leaves : list of Tensor
+        Those of its keys and values that depend on the adapter; rows' gradients of them are handed to `add`.
     """
 
-    def __init__(self, model: AdaptedModel, tokens: torch.Tensor) -> None:
+    def __init__(self, model: AdaptedModel, tokens: torch.Tensor, clients: int = 1) -> None:
         cache = DynamicCache()
-        model.backbone(input_ids=tokens[None], past_key_values=cache, use_cache=True)
-        self._computed = [(layer.keys, layer.values) for layer in cache.layers]
-        self._leaves = [
-            tuple(part.detach().requires_grad_(part.requires_grad) for part in pair)
-            for pair in self._computed
+        model.backbone(input_ids=tokens.expand(clients, -1), past_key_values=cache, use_cache=True)
+        computed = [(layer.keys, layer.values) for layer in cache.layers]
+        self._pairs = [
+            tuple(part.detach().requires_grad_(part.requires_grad) for part in pair) for pair in computed
         ]
+        self._computed = [part for pair in computed for part in pair if part.requires_grad]
+        self.leaves = [part for pair in self._pairs for part in pair if part.requires_grad]
+        self._sums: list[torch.Tensor | None] = [None] * len(self.leaves)
 
     def cache(self) -> Cache:
         """Return what the model takes as the past of every row of a batch, whatever their number."""
-        return Cache(layers=[_PrefixLayer(keys, values) for keys, values in self._leaves])
+        return Cache(layers=[_PrefixLayer(keys, values) for keys, values in self._pairs])
 
-    def backward(self) -> None:
-        """Send the gradients that batches left at the keys and values back into the adapter."""
+    def add(self, gradients: Sequence[torch.Tensor | None]) -> None:
+        """Add some rows' gradients of `leaves`; None where the rows do not depend on one."""
+        for place, gradient in enumerate(gradients):
+            before = self._sums[place]
+            if gradient is not None:
+                self._sums[place] = gradient if before is None else before.add_(gradient)
+
+    def gradients(self, adapter: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
+        """Send what was added back through the prefix, and return the gradients of the adapter's tensors."""
         reached = [
-            (computed, leaf.grad)
-            for pair, leaves in zip(self._computed, self._leaves, strict=True)
-            for computed, leaf in zip(pair, leaves, strict=True)
-            if leaf.grad is not None
+            (computed, total)
+            for computed, total in zip(self._computed, self._sums, strict=True)
+            if total is not None
         ]
-        if reached:
-            tensors, gradients = zip(*reached, strict=True)
-            torch.autograd.backward(tensors, gradients)
+        if not reached:
+            return [None] * len(adapter)
+        tensors, totals = zip(*reached, strict=True)
+        return torch.autograd.grad(tensors, adapter, totals, allow_unused=True)
 
 
 class _PrefixLayer(DynamicLayer):
-    """One layer's past: the same prefix before every row. It keeps nothing of what comes after."""
+    """One layer's past: the same prefix before every row of a client. It keeps nothing of what comes after."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
@@ -65,8 +82,11 @@ class _PrefixLayer(DynamicLayer):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the rows' keys and values behind the prefix's."""
-        rows = key_states.shape[0]
-        return (
-            torch.cat([self.keys.expand(rows, -1, -1, -1), key_states], dim=-2),
-            torch.cat([self.values.expand(rows, -1, -1, -1), value_states], dim=-2),
-        )
+        return _behind(self.keys, key_states), _behind(self.values, value_states)
+
+
+def _behind(prefix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Put each client's prefix, [clients, heads, length, width], before its block of the rows."""
+    clients, *shape = prefix.shape
+    repeated = prefix[:, None].expand(clients, len(rows) // clients, *shape).reshape(len(rows), *shape)
+    return torch.cat([repeated, rows], dim=-2)

@@ -6,9 +6,9 @@ leading client axis, and equal blocks of a batch's rows go through one client's 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +17,29 @@ from shepherd.model.adapter import Adapter, check_like
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the model computes with, and where its gradients are added up.
+
+    Attributes
+    ----------
+    leaves : list of Tensor
+        The adapters' tensors, to be differentiated with respect to.
+    sums : list of Tensor
+        As many tensors of the same shapes: the stack's gradients.
+    """
+
+    leaves: list[torch.Tensor]
+    sums: list[torch.Tensor]
+
+    def add(self, gradients: Sequence[torch.Tensor | None]) -> None:
+        """Add gradients of `leaves`; None where a loss does not depend on one."""
+        found = [(to, each) for to, each in zip(self.sums, gradients, strict=True) if each is not None]
+        if found:
+            to, each = zip(*found, strict=True)
+            torch._foreach_add_(to, each)  # one kernel on a GPU
 
 
 class AdapterStack:
@@ -50,27 +73,21 @@ class AdapterStack:
         return len(self.values)
 
     @contextmanager
-    def carried(self, clients: int) -> Iterator[None]:
-        """Have the model compute with the first `clients` adapters and add to their gradients."""
+    def carried(self, clients: int) -> Iterator[Carried]:
+        """Have the model compute with the first `clients` adapters."""
         layout = self._model.layout
-        gradients = self.gradients[:clients]
         if len(self) == 1:
-            leaves, (gradients,) = dict(self._model.parameters), gradients
+            tensors = dict(self._model.parameters)
+            gradients = layout.views(self.gradients[0])
         else:
             values = layout.views(self.values[:clients])
-            leaves = {name: view.detach().requires_grad_() for name, view in values.items()}
-            self._model.lora.carry(leaves)
-        for name, gradient in layout.views(gradients).items():
-            leaves[name].grad = gradient  # autograd adds in place to a gradient that is there
+            tensors = {name: view.detach().requires_grad_() for name, view in values.items()}
+            gradients = layout.views(self.gradients[:clients])
+            self._model.lora.carry(tensors)
         try:
-            with warnings.catch_warnings():
-                # A client's tensors lie apart from the next client's; that is meant.
-                warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
-                yield
+            yield Carried([tensors[name] for name in layout.names], list(gradients.values()))
         finally:
             self._model.lora.carry(None)
-            for leaf in leaves.values():
-                leaf.grad = None
 
     def adapters(self) -> list[Adapter]:
         """Return the adapters as they are now."""

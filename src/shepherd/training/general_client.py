@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, SequentialSampler
 
 from shepherd.model.adapted import AdaptedModel
 from shepherd.training.base import LocalOutcome, LocalTask
-from shepherd.training.engine import dropout_seed
+from shepherd.training.steps import dropout_seed
 
 if TYPE_CHECKING:
     from shepherd.training.trainer import TransformersTraining

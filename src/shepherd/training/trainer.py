@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from shepherd.training.base import LocalOutcome, LocalTask, Training
-from shepherd.training.engine import training_mode
+from shepherd.training.steps import training_mode
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel

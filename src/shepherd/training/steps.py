@@ -1,0 +1,209 @@
+"""A client's optimiser steps, and the gradient of one step: micro-batches computed side by side and added up.
+
+Written once for one client and for several in a stack. It knows batches and losses; it does not know rounds,
+nor who decided how many clients go together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from shepherd.model.batch import Batch, Example, collate, load
+from shepherd.model.dropout import token_keys
+from shepherd.model.lanes import in_lanes
+from shepherd.model.micro_batches import plan
+from shepherd.model.prefix import SharedPrefix
+from shepherd.model.stack import AdapterStack, Carried
+from shepherd.randomness import torch_seed
+from shepherd.training.base import LocalOutcome, LocalTask, Training
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
+
+
+@dataclass
+class ClientSteps:
+    """One client in training: its batches, its optimiser on its row of the stack, what it has done."""
+
+    settings: Training
+    task: LocalTask
+    stack: AdapterStack
+    row: int
+    batches: list[np.ndarray] = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    tokens: int = 0
+    labels: int = 0
+
+    def __post_init__(self) -> None:
+        self.batches = self.settings.batches(self.task)
+        self.parameter = torch.nn.Parameter(self.stack.values[self.row])
+        self.parameter.grad = self.stack.gradients[self.row]
+        self.optimizer = self.settings.build_optimizer({"adapter": self.parameter}, self.task)
+
+    def load(self, step: int) -> StepBatch:
+        """Read a step's batch."""
+        return StepBatch(load(self.task.examples, self.batches[step]), dropout_seed(self.task), step)
+
+    def step(self, batch: StepBatch) -> None:
+        """Take an optimiser step on the gradient of `batch`, at the scheduled rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate(self.task, batch.step, len(self.batches))
+        self.optimizer.step()
+        self.tokens += sum(len(tokens) for tokens, _ in batch.examples)
+        self.labels += batch.labels
+
+    def outcome(self, loss: float) -> LocalOutcome:
+        """Say what was done, with the loss summed over all labels, in nats."""
+        return LocalOutcome(
+            examples=sum(map(len, self.batches)),
+            tokens=self.tokens,
+            response_tokens=self.labels,
+            steps=len(self.batches),
+            train_loss=loss / max(self.labels, 1),
+            state=self.settings.kept_state({"adapter": self.parameter}, self.task, self.optimizer),
+        )
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one client's optimiser step is taken on.
+
+    Attributes
+    ----------
+    examples : list of Example
+        The batch.
+    seed : int
+        Of what drops out.
+    step : int
+        The step's number within the round.
+    """
+
+    examples: list[Example]
+    seed: int
+    step: int
+
+    @property
+    def labels(self) -> int:
+        """Number of labels; nothing predicts a first token."""
+        return sum(len(tokens) - max(unlabelled, 1) for tokens, unlabelled in self.examples)
+
+    def keys(self, places: np.ndarray) -> list[np.ndarray]:
+        """Return the dropout keys of the tokens of the examples at some places."""
+        return [
+            token_keys(self.seed, self.step, int(place), len(self.examples[place][0])) for place in places
+        ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A micro-batch: of every client, which places of its batch; and what comes before them all."""
+
+    places: list[np.ndarray]
+    start: int
+    prefix: SharedPrefix | None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of every client; some are gaps."""
+        return max(map(len, self.places))
+
+    def collate(self, model: AdaptedModel, batches: Sequence[StepBatch]) -> Batch:
+        """Lay the rows side by side, as many of every client."""
+        nobody = (np.zeros(self.start + 1, dtype=np.int64), self.start + 1)
+        examples, keys = [], []
+        for batch, places in zip(batches, self.places, strict=True):
+            gaps = self.rows - len(places)
+            examples += [batch.examples[place] for place in places] + [nobody] * gaps
+            if model.drops_out:
+                keys += batch.keys(places) + [np.zeros(1, dtype=np.uint64)] * gaps
+        return collate(examples, model.device, self.start, keys or None)
+
+
+def add_gradients(
+    model: AdaptedModel, carried: Carried, batches: Sequence[StepBatch], budget: int, prefix_cost: int | None
+) -> torch.Tensor:
+    """Add the gradients of one optimiser step of every client to the stack's.
+
+    A client's loss is the sum over its batch's labels divided by their number, so its gradient is the whole
+    batch's, however that is cut and whoever is computed beside it.
+
+    Parameters
+    ----------
+    model : AdaptedModel
+        Carries the clients' adapters.
+    carried : Carried
+        What it carries.
+    batches : sequence of StepBatch, [clients]
+        What the step is taken on.
+    budget : int
+        Padded tokens in a micro-batch, at most (one example may be longer).
+    prefix_cost : int, optional
+        What a pass over a shared prefix costs beyond its tokens, in tokens; nothing is shared if it is None.
+
+    Returns
+    -------
+    Tensor, [clients]
+        The losses, in nats, summed over the labels.
+    """
+    groups = plan([batch.examples for batch in batches], budget, prefix_cost)
+    prefixes = list(in_lanes(lambda group: model.prefix(group.prefix, len(batches)), groups, model.lanes))
+    parts = [
+        _Part(places, len(group.prefix), prefix)
+        for group, prefix in zip(groups, prefixes, strict=True)
+        for places in group.parts
+    ]
+    share = torch.tensor([1 / max(1, batch.labels) for batch in batches], device=model.device)
+    losses = torch.zeros(len(batches), dtype=precise(model.device), device=model.device)
+    each = torch.arange(len(batches), device=model.device)[:, None]
+
+    def differentiate(part: _Part) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
+        """Return each client's loss, and the gradients of the adapters' and the prefix's tensors."""
+        batch = part.collate(model, batches)
+        owners = batch.owners // part.rows
+        found = model.token_losses(batch, part.prefix)
+        leaves = carried.leaves + (part.prefix.leaves if part.prefix else [])
+        gradients = torch.autograd.grad((found * share[owners]).sum(), leaves, allow_unused=True)
+        # As a product, not by index_add: that adds in no fixed order on a GPU.
+        return (owners == each).to(losses.dtype) @ found.detach().to(losses.dtype), gradients
+
+    for part, (own, gradients) in zip(parts, in_lanes(differentiate, parts, model.lanes), strict=True):
+        losses += own
+        carried.add(gradients[: len(carried.leaves)])
+        if part.prefix is not None:
+            part.prefix.add(gradients[len(carried.leaves) :])
+    shared = [prefix for prefix in prefixes if prefix is not None]
+    for through in in_lanes(lambda prefix: prefix.gradients(carried.leaves), shared, model.lanes):
+        carried.add(through)
+    return losses
+
+
+def precise(device: torch.device) -> torch.dtype:
+    """Return the dtype losses are added up in; Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def dropout_seed(task: LocalTask) -> int:
+    """Return the seed of what drops out in this client's round."""
+    return torch_seed(task.seed, "dropout", task.round, task.client)
+
+
+@contextmanager
+def training_mode(model: AdaptedModel, task: LocalTask) -> Iterator[None]:
+    """Training mode, with the base's dropout drawn from the client's own address and no trace left behind."""
+    if not model.drops_out:
+        yield
+        return
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(dropout_seed(task))
+        model.peft.train()
+        try:
+            yield
+        finally:
+            model.peft.eval()
