@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shepherd.client_states import ClientStates
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
 from shepherd.state import RunState, has_state, load_state, save_state
@@ -51,14 +52,15 @@ def same(one: Any, other: Any) -> bool:
 @given(aggregation=trees, clients=st.dictionaries(st.sampled_from(["0", "17"]), trees, max_size=2))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_state_comes_back_as_it_was(tmp_path: Path, aggregation: Any, clients: Any) -> None:
-    state = RunState(4, ADAPTER, aggregation=aggregation, clients=clients, metrics_bytes=123)
+    states = ClientStates(fresh=clients)
+    state = RunState(4, ADAPTER, aggregation=aggregation, clients=states, metrics_bytes=123)
     save_state(state, tmp_path, keep=1)
     found = load_state(tmp_path, ADAPTER)
     assert found is not None
     assert (found.round, found.metrics_bytes) == (4, 123)
     assert same(dict(found.adapter), dict(ADAPTER))
     assert same(found.aggregation, aggregation)
-    assert same(found.clients, clients)
+    assert same(dict(found.clients), clients)
 
 
 def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:
@@ -74,7 +76,11 @@ def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:
 
 def test_the_same_state_is_the_same_bytes(tmp_path: Path) -> None:
     for place in ("one", "other"):
-        save_state(RunState(1, ADAPTER, clients={"3": {"m": torch.ones(2)}}), tmp_path / place, keep=1)
+        save_state(
+            RunState(1, ADAPTER, clients=ClientStates(fresh={"3": {"m": torch.ones(2)}})),
+            tmp_path / place,
+            keep=1,
+        )
     for name in ("state.json", "tensors.safetensors"):
         one, other = (tmp_path / place / "round-000001" / name for place in ("one", "other"))
         assert one.read_bytes() == other.read_bytes()

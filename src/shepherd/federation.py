@@ -105,7 +105,7 @@ class Federation:
             adapter=adapter,
             participation=config.participation.observe(lines, state.participation),
             aggregation=aggregation,
-            clients={**state.clients, **whole.kept},
+            clients=state.clients.after(whole.kept),
         )
         return self._commit(advanced, [*lines, summary, *([evaluated] if evaluated else [])])
 

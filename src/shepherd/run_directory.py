@@ -19,7 +19,7 @@ from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
 from shepherd.files import explained, write_atomically, write_json
 from shepherd.model.adapter import Adapter
-from shepherd.state import RunState, has_state, load_state, save_state
+from shepherd.state import RunState, filed_state, has_state, load_state, save_state
 
 
 class RunDirectory:
@@ -110,8 +110,11 @@ class RunDirectory:
             end = stream.tell()
         committed = replace(state, metrics_bytes=end)
         with explained(self.checkpoints):
-            save_state(committed, self.checkpoints, keep)
-        return committed
+            return save_state(committed, self.checkpoints, keep)
+
+    def committed_elsewhere(self, state: RunState) -> RunState:
+        """Return `state` as the main process commits it."""
+        return filed_state(state, self.checkpoints)
 
     def restore(self, like: Adapter) -> RunState | None:
         """Return the newest committed state, or None; metrics beyond it are cut off."""

@@ -183,7 +183,9 @@ def _federation(
         return evaluated.line
 
     def commit(state: RunState, lines: Sequence[dict[str, Any]]) -> RunState:
-        return directory.commit(state, lines, config.run.keep_checkpoints) if processes.main else state
+        if not processes.main:
+            return directory.committed_elsewhere(state)
+        return directory.commit(state, lines, config.run.keep_checkpoints)
 
     local = LocalBackend(
         prepared.model, prepared.population, config.coreset, config.training, config.transforms

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from shepherd.client_states import ClientStates
 from shepherd.errors import ShepherdError
 from shepherd.files import write_directory
 from shepherd.model.adapter import Adapter, check_like
 from shepherd.tree import Tree, pack, unpack
 
 _PATTERN = "round-*"
+_CLIENTS = "clients"
+_PARTS = ("participation", "coreset", "aggregation")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class RunState:
         The global adapter.
     participation, coreset, aggregation : Tree
         What each strategy remembers: nested mappings of tensors and JSON values.
-    clients : mapping of str to Tree
+    clients : ClientStates
         Per client (by number), what it keeps; only clients that keep something.
     metrics_bytes : int
         Length of metrics.jsonl at the commit; what is beyond it was never committed.
@@ -45,7 +47,7 @@ class RunState:
     participation: Tree = field(default_factory=dict)
     coreset: Tree = field(default_factory=dict)
     aggregation: Tree = field(default_factory=dict)
-    clients: Mapping[str, Tree] = field(default_factory=dict)
+    clients: ClientStates = field(default_factory=ClientStates)
     metrics_bytes: int = 0
 
     def advance(self, **changes: Any) -> RunState:
@@ -53,24 +55,37 @@ class RunState:
         return replace(self, round=self.round + 1, **changes)
 
 
-def save_state(state: RunState, checkpoints: Path, keep: int) -> None:
-    """Commit `state` as the newest checkpoint and drop all but the last `keep`."""
+def save_state(state: RunState, checkpoints: Path, keep: int) -> RunState:
+    """Commit `state` as the newest checkpoint, drop all but the last `keep`, and return it as committed."""
     tensors: dict[str, torch.Tensor] = {f"adapter/{name}": t for name, t in state.adapter.items()}
-    values = {
-        part: pack(getattr(state, part), part, tensors)
-        for part in ("participation", "coreset", "aggregation", "clients")
-    }
+    values = {part: pack(getattr(state, part), part, tensors) for part in _PARTS}
+    filed = filed_state(state, checkpoints)
+    filed.clients.write()
 
     def fill(folder: Path) -> None:
         data = save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
         (folder / "tensors.safetensors").write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
-        record = {"round": state.round, "metrics_bytes": state.metrics_bytes, "sha256": digest, **values}
+        record = {
+            "round": state.round,
+            "metrics_bytes": state.metrics_bytes,
+            "sha256": digest,
+            "clients": filed.clients.to_json(),
+            **values,
+        }
         (folder / "state.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
     write_directory(checkpoints / f"round-{state.round:06d}", fill)
-    for old in sorted(checkpoints.glob(_PATTERN))[:-keep]:
+    *dropped, oldest = (folders := sorted(checkpoints.glob(_PATTERN)))[: max(1, len(folders) - keep + 1)]
+    for old in dropped:
         shutil.rmtree(old, ignore_errors=True)
+    filed.clients.sweep(int(oldest.name.removeprefix("round-")))
+    return filed
+
+
+def filed_state(state: RunState, checkpoints: Path) -> RunState:
+    """Return `state` as it is committed, for a process in whose place another one writes it."""
+    return replace(state, clients=state.clients.filed(checkpoints / _CLIENTS, state.round))
 
 
 def has_state(checkpoints: Path) -> bool:
@@ -104,10 +119,8 @@ def load_state(checkpoints: Path, like: Adapter) -> RunState | None:
         round=record["round"],
         adapter=Adapter(adapter),
         metrics_bytes=record["metrics_bytes"],
-        **{
-            part: unpack(record[part], tensors)
-            for part in ("participation", "coreset", "aggregation", "clients")
-        },
+        clients=ClientStates.from_json(checkpoints / _CLIENTS, record["clients"]),
+        **{part: unpack(record[part], tensors) for part in _PARTS},
     )
 
 

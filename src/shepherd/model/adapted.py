@@ -18,9 +18,10 @@ from shepherd.model.adapter import Adapter, Layout, check_like
 from shepherd.model.base import Base
 from shepherd.model.batch import Batch
 from shepherd.model.kinds import AdapterKind
+from shepherd.model.layers import RepeatedLayers
 from shepherd.model.lora import FusedLora
 from shepherd.model.prefix import SharedPrefix
-from shepherd.model.trials import prefixes_are_exact, stacks_are_exact
+from shepherd.model.trials import compiled_layers_are_exact, prefixes_are_exact, stacks_are_exact
 from shepherd.randomness import torch_seed
 
 _PEFT_NAME = "default"
@@ -51,8 +52,12 @@ class AdaptedModel:
         The adapter before any training.
     drops_out : bool
         Whether training differs from evaluation at all: something drops out.
+    layers : RepeatedLayers
+        The base's layers, to be run another way.
     most_clients, most_tokens : int
         Clients at once, and padded tokens in a micro-batch, that this device has not run out of memory with.
+    planned_work : float
+        About how many FLOPs the run that loaded it will train with; 0 where nobody has said.
     """
 
     def __init__(self, base: Base, kind: AdapterKind, seed: int) -> None:
@@ -67,6 +72,7 @@ class AdaptedModel:
             self.peft = _attach(base, self.config).eval()
         self.lora = FusedLora(self.peft)
         self.most_clients = self.most_tokens = sys.maxsize
+        self.planned_work = 0.0
         self.parameters = {
             name.replace(f".{_PEFT_NAME}.", "."): parameter
             for name, parameter in self.peft.named_parameters()
@@ -75,6 +81,7 @@ class AdaptedModel:
         self.layout = Layout.of(self.parameters)
         self.vector = _in_one_vector(self.parameters, self.layout)
         self.initial = self.read()
+        self.layers = RepeatedLayers(self.backbone)
         self._narrow = self._head_is_plain()
         self._base_drops_out = _drops_out(self._causal)
         self.drops_out = self._base_drops_out or getattr(self.config, "lora_dropout", 0.0) > 0
@@ -83,6 +90,11 @@ class AdaptedModel:
     def carries_stacks(self) -> bool:
         """Whether several clients' adapters can be trained at once (`AdapterStack`); tried when first asked."""
         return self._fused_throughout and not self._base_drops_out and stacks_are_exact(self)
+
+    @cached_property
+    def compiles(self) -> bool:
+        """Whether the layers can be compiled; tried when first asked, which compiles them."""
+        return not self.drops_out and compiled_layers_are_exact(self)
 
     @property
     def lanes(self) -> int:
@@ -171,6 +183,11 @@ class AdaptedModel:
     @property
     def _causal(self) -> Any:
         return self.peft.get_base_model()
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the base has an embedding of."""
+        return int(self._causal.get_input_embeddings().weight.shape[0])
 
     @property
     def backbone(self) -> Any:

@@ -108,6 +108,7 @@ class FusedLora:
         self._layers = [(n, m) for n, m in model.named_modules() if type(m) is Linear and _is_plain(m)]
         self.names = [(f"{name}.lora_A.weight", f"{name}.lora_B.weight") for name, _ in self._layers]
         self._of_thread = threading.local()
+        self._last: Dropout | None = None
         for number, (_, layer) in enumerate(self._layers):
             layer.carried = None
             layer.forward = types.MethodType(_forward_of(self, number), layer)
@@ -117,12 +118,12 @@ class FusedLora:
 
     @property
     def dropout(self) -> Dropout | None:
-        """What drops out now; every thread has its own."""
-        return getattr(self._of_thread, "dropout", None)
+        """What drops out now: set in this thread or else last, since a GPU's backward pass has its own threads."""
+        return getattr(self._of_thread, "dropout", self._last)
 
     @dropout.setter
     def dropout(self, dropout: Dropout | None) -> None:
-        self._of_thread.dropout = dropout
+        self._of_thread.dropout = self._last = dropout
 
     def carry(self, tensors: _Tensors | None) -> None:
         """Compute with `tensors`, which have a leading client axis, or with the layers' own again."""

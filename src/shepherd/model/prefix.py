@@ -48,7 +48,7 @@ class SharedPrefix:
 
     def cache(self) -> Cache:
         """Return what the model takes as the past of every row of a batch, whatever their number."""
-        return Cache(layers=[_PrefixLayer(keys, values) for keys, values in self._pairs])
+        return PrefixCache(layers=[_PrefixLayer(keys, values) for keys, values in self._pairs])
 
     def add(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """Add some rows' gradients of `leaves`; None where the rows do not depend on one."""
@@ -68,6 +68,10 @@ class SharedPrefix:
             return [None] * len(adapter)
         tensors, totals = zip(*reached, strict=True)
         return torch.autograd.grad(tensors, adapter, totals, allow_unused=True)
+
+
+class PrefixCache(Cache):
+    """The past of rows behind a prefix; asking for it changes nothing, so it may be asked again."""
 
 
 class _PrefixLayer(DynamicLayer):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from shepherd.errors import first_line
 from shepherd.model.adapter import Adapter
 from shepherd.model.batch import collate
 from shepherd.model.stack import AdapterStack
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
+
+log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -61,7 +66,54 @@ def stacks_are_exact(model: AdaptedModel) -> bool:
         model.write(before)
 
 
+def compiled_layers_are_exact(model: AdaptedModel) -> bool:
+    """Compile the layers, and say whether they give the losses and gradients they gave before.
+
+    What is compiled is shaped a little by the first batch it sees, so that is always this one: a run that is
+    interrupted and resumed goes on with the same bits.
+    """
+    lengths = [0] if model.prefix_cost is None else [0, 37]
+    before = model.read()
+    draw = torch.Generator().manual_seed(0)
+    # B is zero at first, and with it all gradients of A.
+    model.write(Adapter.from_vector(model.layout, 0.02 * torch.randn(len(model.vector), generator=draw)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(model.layers.threads)
+    try:
+        for length, rows in product(lengths, (3, 1)):
+            expected = _gradient(model, rows, length)
+            with model.layers.run(compiled=True):
+                found = _gradient(model, rows, length)
+            if not (found - expected).norm() <= _precision(model) * expected.norm():
+                log.warning("Compiled, this base's layers do not compute the same; they stay as they are.")
+                return False
+    except Exception as error:  # a trial: whatever goes wrong, the answer is no
+        log.warning(
+            "The base's layers cannot be compiled here (%s); they stay as they are.", first_line(error)
+        )
+        return False
+    finally:
+        torch.set_num_threads(threads)
+        model.write(before)
+    return True
+
+
+def _gradient(model: AdaptedModel, rows: int, length: int) -> torch.Tensor:
+    """Return the gradient of the loss of some rows of 171 tokens behind a prefix, as one vector."""
+    examples = [(np.arange(start, start + 171) % model.vocabulary, 16) for start in range(rows)]
+    prefix = model.prefix(np.arange(length) % model.vocabulary)
+    leaves = list(model.parameters.values())
+    shared_leaves = prefix.leaves if prefix else []
+    losses = model.token_losses(collate(examples, model.device), prefix)
+    gradients = torch.autograd.grad(losses.mean(), leaves + shared_leaves, allow_unused=True)
+    return torch.cat([each.reshape(-1).float() for each in gradients if each is not None])
+
+
+def _precision(model: AdaptedModel) -> float:
+    """Return how far two ways of computing may lie apart by rounding."""
+    return torch.finfo(model.base.model.dtype).eps ** 0.5
+
+
 def _agrees(model: AdaptedModel, found: torch.Tensor, expected: torch.Tensor, without: torch.Tensor) -> bool:
     """Say whether an error is rounding, measured by what getting it wrong altogether would change."""
-    precision = torch.finfo(model.base.model.dtype).eps ** 0.5
-    return bool((found - expected).abs().max() <= precision * (expected - without).abs().max())
+    return bool((found - expected).abs().max() <= _precision(model) * (expected - without).abs().max())

@@ -154,11 +154,11 @@ class Training(Strategy):
             outcome = self.train(model, task)
             yield model.read(), outcome
 
-    def count(self, task: LocalTask) -> int:
-        """Return how many examples (with repetition) `task` trains on."""
+    def count(self, size: int) -> int:
+        """Return how many examples (with repetition) a client that holds `size` trains on in a round."""
         if self.steps is not None:
             return self.steps * self.batch_size
-        return max(1, round(self.epochs * len(task.rows)))
+        return max(1, round(self.epochs * size))
 
     def batches(self, task: LocalTask) -> list[np.ndarray]:
         """Return the rows of every optimiser batch, in order; the last may be smaller.
@@ -167,7 +167,8 @@ class Training(Strategy):
         own address, so that neither other clients nor an interruption can change it.
         """
         start = int(task.state.get("examples_seen", 0))
-        count, size = self.count(task), len(task.rows)
+        size = len(task.rows)
+        count = self.count(size)
         first, last = start // size, (start + count - 1) // size
         # A stateful client's passes run on through the rounds; otherwise every round starts a new one.
         epoch = "run" if self.stateful else task.round
@@ -226,5 +227,5 @@ class Training(Strategy):
             for name, p in parameters.items()
             if optimizer.state[p]
         }
-        seen = int(task.state.get("examples_seen", 0)) + self.count(task)
+        seen = int(task.state.get("examples_seen", 0)) + self.count(len(task.rows))
         return {"examples_seen": seen, "optimizer": moments}

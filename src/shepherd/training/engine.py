@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Padded tokens in a micro-batch, by kind of device.
 _BUDGETS = {"cpu": 512}
+#: FLOPs of about an hour's training or two, by kind of device.
+_WORTH_COMPILING = {"cpu": 4e14, "cuda": 4e17}
 
 
 class Engine(Training):
@@ -47,6 +49,13 @@ class Engine(Training):
     clients_at_once : int, optional
         Clients trained side by side in one model. Unless told, 1 on a CPU, where that is fastest, and on a
         GPU as many as fill a micro-batch.
+    compile : bool, optional
+        Compile the base's layers. Unless told, for runs that train for some hours, where the minutes it
+        takes come back. Never for several clients at once, where something drops out, or where trying shows another
+        result.
+    recompute : bool
+        Keep only every layer's input for the backward pass, and compute the rest again: a third slower, in a
+        fraction of the memory.
     correction : Correction, optional
         What is added to every gradient; nothing by default.
     """
@@ -55,6 +64,8 @@ class Engine(Training):
     micro_tokens: int | None = Field(None, gt=0)
     share_prefixes: bool = True
     clients_at_once: int | None = Field(None, gt=0)
+    compile: bool | None = None
+    recompute: bool = False
     correction: CorrectionChoice | None = None
 
     def alone(self, epochs: float) -> Engine:
@@ -107,7 +118,7 @@ class Engine(Training):
         self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
     ) -> list[tuple[Adapter, LocalOutcome]]:
         # Longest first: whoever still trains is always among the first rows of the stack.
-        order = sorted(range(len(tasks)), key=lambda i: -self.count(tasks[i]))
+        order = sorted(range(len(tasks)), key=lambda i: -self.count(len(tasks[i].rows)))
         stack = AdapterStack(model, [adapters[i] for i in order])
         outcomes = self._train(model, stack, [tasks[i] for i in order])
         trained = dict(zip(order, zip(stack.adapters(), outcomes, strict=True), strict=True))
@@ -120,7 +131,8 @@ class Engine(Training):
         clients = [ClientSteps(self, task, stack, row) for row, task in enumerate(tasks)]
         anchor = stack.values.clone() if self.correction else None
         losses = torch.zeros(len(clients), dtype=precise(model.device), device=model.device)
-        with training_mode(model, tasks[0]):
+        compiled = len(tasks) == 1 and self._compiles(model)
+        with training_mode(model, tasks[0]), model.layers.run(compiled, self.recompute):
             step = 0
             for left in range(len(clients), 0, -1):
                 last = len(clients[left - 1].batches)
@@ -155,6 +167,10 @@ class Engine(Training):
         for client, batch in zip(clients, batches, strict=True):
             client.step(batch)
         return losses
+
+    def _compiles(self, model: AdaptedModel) -> bool:
+        wanted = model.planned_work > _WORTH_COMPILING.get(model.device.type, float("inf"))
+        return model.compiles if self.compile or (self.compile is None and wanted) else False
 
     def _budget(self, model: AdaptedModel) -> int:
         return min(self.micro_tokens or _BUDGETS.get(model.device.type, 16384), model.most_tokens)
