@@ -41,7 +41,7 @@ def test_every_epoch_holds_every_example_once(rows: np.ndarray, epochs: int, bat
 def test_only_the_last_batch_may_be_smaller(rows: np.ndarray, epochs: float, batch_size: int) -> None:
     training = Training(epochs=epochs, batch_size=batch_size)
     sizes = [len(batch) for batch in training.batches(task_on(rows))]
-    assert sum(sizes) == training.count(rows)
+    assert sum(sizes) == training.count(len(rows))
     assert all(size == batch_size for size in sizes[:-1])
     assert 1 <= sizes[-1] <= batch_size
 

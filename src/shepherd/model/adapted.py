@@ -21,6 +21,7 @@ from shepherd.model.kinds import AdapterKind
 from shepherd.model.layers import RepeatedLayers
 from shepherd.model.lora import FusedLora
 from shepherd.model.prefix import SharedPrefix
+from shepherd.model.stack import Carried
 from shepherd.model.trials import compiled_layers_are_exact, prefixes_are_exact, stacks_are_exact
 from shepherd.randomness import torch_seed
 
@@ -46,8 +47,10 @@ class AdaptedModel:
         The trainable tensors under the names PEFT saves them by.
     layout : Layout
         Where each of them lies in `vector`.
-    vector : Tensor, [parameters]
-        Their values, on the model's device; the parameters are views of it.
+    vector, gradient : Tensor, [parameters]
+        Their values, on the model's device, of which the parameters are views; and room for a gradient.
+    alone : Carried
+        The model's own parameters as what one client trains; made once, since it is asked for by every client.
     initial : Adapter
         The adapter before any training.
     drops_out : bool
@@ -80,6 +83,11 @@ class AdaptedModel:
         }
         self.layout = Layout.of(self.parameters)
         self.vector = _in_one_vector(self.parameters, self.layout)
+        self.gradient = torch.zeros_like(self.vector)
+        self.alone = Carried(
+            [self.parameters[name] for name in self.layout.names],
+            list(self.layout.views(self.gradient).values()),
+        )
         self.initial = self.read()
         self.layers = RepeatedLayers(self.backbone)
         self._narrow = self._head_is_plain()

@@ -7,7 +7,7 @@ rests on one architecture: the layers are the base's longest list of modules of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,21 +50,29 @@ class RepeatedLayers:
     def run(self, compiled: bool = False, recomputed: bool = False) -> Iterator[None]:
         """Run the layers compiled, or keep only their inputs for the backward pass, or both.
 
-        Compiling happens at the first call with each kind of shape, and takes minutes in all; what was compiled
-        is kept for the next time.
+        Of what is compiled only what `compiling` has seen is used; all else runs as it is, so that the bits do
+        not depend on which batch came first.
         """
         if not (compiled or recomputed):
             yield
             return
+        with torch.compiler.set_stance("eager_on_recompile"), self._other(compiled, recomputed):
+            yield
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Compile the layers for every kind of shape that is seen; that takes minutes in all."""
+        # A layer's number is no reason to compile it anew.
+        with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True), self._other(True, False):
+            yield
+
+    @contextmanager
+    def _other(self, compiled: bool, recomputed: bool) -> Iterator[None]:
         compiled_forwards = self._compile() if compiled else [None] * len(self._layers)
         for number, (layer, other) in enumerate(zip(self._layers, compiled_forwards, strict=True)):
             layer.forward = self._forward(layer.forward, other, number, recomputed)
         try:
-            # Nor is a layer's number a reason to compile it anew.
-            with (
-                torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True) if compiled else nullcontext()
-            ):
-                yield
+            yield
         finally:
             for layer in self._layers:
                 del layer.forward  # the class's own again

@@ -62,12 +62,12 @@ class AdapterStack:
         self._model = model
         if len(adapters) == 1:
             model.write(adapters[0])
-            self.values = model.vector[None]
+            self.values, self.gradients = model.vector[None], model.gradient[None]
         else:
             for adapter in adapters:
                 check_like(adapter, model.initial, "The adapter to train")
             self.values = torch.stack([adapter.vector for adapter in adapters]).to(model.device)
-        self.gradients = torch.zeros_like(self.values)
+            self.gradients = torch.zeros_like(self.values)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -75,17 +75,16 @@ class AdapterStack:
     @contextmanager
     def carried(self, clients: int) -> Iterator[Carried]:
         """Have the model compute with the first `clients` adapters."""
-        layout = self._model.layout
         if len(self) == 1:
-            tensors = dict(self._model.parameters)
-            gradients = layout.views(self.gradients[0])
-        else:
-            values = layout.views(self.values[:clients])
-            tensors = {name: view.detach().requires_grad_() for name, view in values.items()}
-            gradients = layout.views(self.gradients[:clients])
-            self._model.lora.carry(tensors)
+            yield self._model.alone
+            return
+        layout = self._model.layout
+        leaves = {
+            name: view.detach().requires_grad_() for name, view in layout.views(self.values[:clients]).items()
+        }
+        self._model.lora.carry(leaves)
         try:
-            yield Carried([tensors[name] for name in layout.names], list(gradients.values()))
+            yield Carried(list(leaves.values()), list(layout.views(self.gradients[:clients]).values()))
         finally:
             self._model.lora.carry(None)
 

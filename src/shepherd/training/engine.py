@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Padded tokens in a micro-batch, by kind of device.
 _BUDGETS = {"cpu": 512}
-#: FLOPs of about an hour's training or two, by kind of device.
-_WORTH_COMPILING = {"cpu": 4e14, "cuda": 4e17}
+#: FLOPs from which on compiling is worth its minutes, by kind of device: about an hour's.
+_WORTH_COMPILING = {"cuda": 4e17}
 
 
 class Engine(Training):
@@ -50,9 +50,9 @@ class Engine(Training):
         Clients trained side by side in one model. Unless told, 1 on a CPU, where that is fastest, and on a
         GPU as many as fill a micro-batch.
     compile : bool, optional
-        Compile the base's layers. Unless told, for runs that train for some hours, where the minutes it
-        takes come back. Never for several clients at once, where something drops out, or where trying shows another
-        result.
+        Compile the base's layers. Unless told, for runs that train for hours on a GPU, where the minutes it takes
+        come back; on a CPU it was seen to gain little and to lose as much (docs/performance.md). Never for several
+        clients at once, where something drops out, or where trying shows another result.
     recompute : bool
         Keep only every layer's input for the backward pass, and compute the rest again: a third slower, in a
         fraction of the memory.
