@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Padded tokens in a micro-batch, by kind of device.
-_BUDGETS = {"cpu": 512}
+_BUDGETS = {"cpu": 1024}
 #: FLOPs from which on compiling is worth its minutes, by kind of device: about an hour's.
 _WORTH_COMPILING = {"cuda": 4e17}
 
