@@ -42,7 +42,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/python benchmarks/local_training.py
+	$(BIN)/python benchmarks/local_training.py --turns 3
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/round_overhead.py
 	$(BIN)/python benchmarks/aggregation.py

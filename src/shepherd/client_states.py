@@ -1,7 +1,7 @@
 """What stateful clients keep between their participations: on disk, since there may be a million of them.
 
 One file for each client and round it took part in, written before the round's checkpoint and read when the client
-comes again. Only the last cohort's is in memory. A checkpoint holds which file is whose.
+comes again. In memory are the last cohort's, and two numbers for everybody else.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ class ClientStates(Mapping[str, Tree]):
             return from_bytes(data)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ShepherdError(
-                f"What client {client} kept, {path}, is damaged ({error}); restore the file, or delete the newest "
-                "checkpoint to resume from the one before it."
+                f"What client {client} kept, {path}, is damaged ({error}); restore the file, or begin the run anew."
             ) from error
 
     def __iter__(self) -> Iterator[str]:
@@ -81,6 +80,13 @@ class ClientStates(Mapping[str, Tree]):
             for round in rounds:
                 if round < needed:
                     self._path(client, round).unlink()
+
+    @staticmethod
+    def drop_uncommitted(folder: Path, round: int) -> None:
+        """Remove what a killed process left of rounds after `round`, whole or half written."""
+        for path in folder.rglob("*"):
+            if path.suffix == ".partial" or (path.suffix == ".safetensors" and int(path.stem) > round):
+                path.unlink()
 
     def to_json(self) -> dict[str, Any]:
         """Return which file is whose."""

@@ -52,6 +52,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
+        _sync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -93,17 +93,7 @@ def prepare(config: RunConfig) -> Prepared:
     _say_truncated(examples, data.max_tokens)
     prompts = encode_prompts(dealt.test, model.tokenizer, prompt, data.max_tokens)
     evaluator = Evaluator(config.evaluation, dealt.test, held_out, prompts)
-    population = Population.from_allocated(dealt.allocated, examples)
-    model.planned_work = _training_work(config, population, model)
-    return Prepared(dealt, examples, population, model, evaluator)
-
-
-def _training_work(config: RunConfig, population: Population, model: AdaptedModel) -> float:
-    """Estimate the FLOPs of all local training: 4 for a frozen weight and token, 6 for a trained one."""
-    cohort = config.participation.select(0, population.sizes, {}, config.seed)
-    examples = config.rounds * sum(config.training.count(int(population.sizes[client])) for client in cohort)
-    frozen, trained = model.counts()
-    return examples * float(population.examples.lengths().mean()) * (4 * frozen + 6 * trained)
+    return Prepared(dealt, examples, Population.from_allocated(dealt.allocated, examples), model, evaluator)
 
 
 def _say_truncated(examples: EncodedExamples, max_tokens: int) -> None:

@@ -19,7 +19,7 @@ from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
 from shepherd.files import explained, write_atomically, write_json
 from shepherd.model.adapter import Adapter
-from shepherd.state import RunState, filed_state, has_state, load_state, save_state
+from shepherd.state import RunState, drop_uncommitted, filed_state, has_state, load_state, save_state
 
 
 class RunDirectory:
@@ -119,6 +119,7 @@ class RunDirectory:
     def restore(self, like: Adapter) -> RunState | None:
         """Return the newest committed state, or None; metrics beyond it are cut off."""
         state = load_state(self.checkpoints, like)
+        drop_uncommitted(self.checkpoints, 0 if state is None else state.round)
         end = 0 if state is None else state.metrics_bytes
         if self.metrics.exists():
             if self.metrics.stat().st_size < end:

@@ -225,4 +225,5 @@ def _environment(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
             "dtype": str(prepared.model.base.model.dtype).removeprefix("torch."),
         },
         "parameters": {"frozen": frozen, "trainable": trainable},
+        "training": config.training.chosen(prepared.model),
     }

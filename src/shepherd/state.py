@@ -73,7 +73,7 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> RunState:
             "clients": filed.clients.to_json(),
             **values,
         }
-        (folder / "state.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        (folder / "state.json").write_text(json.dumps(record, sort_keys=True) + "\n")
 
     write_directory(checkpoints / f"round-{state.round:06d}", fill)
     *dropped, oldest = (folders := sorted(checkpoints.glob(_PATTERN)))[: max(1, len(folders) - keep + 1)]
@@ -86,6 +86,11 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> RunState:
 def filed_state(state: RunState, checkpoints: Path) -> RunState:
     """Return `state` as it is committed, for a process in whose place another one writes it."""
     return replace(state, clients=state.clients.filed(checkpoints / _CLIENTS, state.round))
+
+
+def drop_uncommitted(checkpoints: Path, round: int) -> None:
+    """Remove what clients kept of rounds after `round`: a killed process wrote it and never committed it."""
+    ClientStates.drop_uncommitted(checkpoints / _CLIENTS, round)
 
 
 def has_state(checkpoints: Path) -> bool:

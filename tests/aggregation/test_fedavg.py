@@ -85,14 +85,21 @@ def test_a_thousand_small_updates_are_not_lost_beside_a_large_one() -> None:
     torch.testing.assert_close(found["b"], torch.full((4,), 1000 / 1002))
 
 
-def test_what_was_accumulated_before_stays_as_it_was() -> None:
-    rule = FedAvg()
-    start = rule.start(ZERO)
-    once = rule.accumulate(start, sent(random_update(1), 3))
-    kept = once.total.clone()
-    rule.accumulate(once, sent(random_update(2), 5))
-    assert (start.weight, once.weight) == (0, 3)
-    assert torch.equal(once.total, kept)
+def test_a_sum_takes_no_update_and_no_start_with_it() -> None:
+    rule, update = FedAvg(), sent(random_update(1), 3)
+    before = update.update.to_bytes()
+    first = rule.accumulate(rule.start(ZERO), update)
+    assert update.update.to_bytes() == before
+    assert not rule.start(ZERO).total.any()
+    assert first.weight == 3
+
+
+def test_large_adapters_are_added_as_small_ones_are() -> None:
+    long = Adapter({"a": torch.randn(40_000, generator=torch.Generator().manual_seed(0))})
+    rule, total = FedAvg(weights="uniform"), FedAvg().start(long)
+    for _ in range(3):
+        total = rule.accumulate(total, sent(long))
+    torch.testing.assert_close(total.total, 3 * long.vector.double())
 
 
 def test_the_update_is_the_same_whatever_the_global_adapter_is() -> None:

@@ -107,6 +107,21 @@ def test_an_adapted_head_is_computed_whole_and_carries_stacks(
     torch.testing.assert_close(losses, torch.cat(full_head_losses(model, examples)), rtol=1e-5, atol=1e-5)
 
 
+def test_logits_made_in_parts_change_no_loss_and_no_gradient(
+    adapted: Tiny, examples: EncodedExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = adapted(), collate(load(examples, range(4)))
+    model.write(random_like(model.initial))
+    leaves = list(model.parameters.values())
+    whole = model.token_losses(batch)
+    expected = torch.autograd.grad(whole.sum(), leaves)
+    monkeypatch.setattr("shepherd.model.adapted._MOST_LOGITS", 3 * model.vocabulary)
+    parts = model.token_losses(batch)
+    assert torch.equal(parts, whole)
+    for found, wanted in zip(torch.autograd.grad(parts.sum(), leaves), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+
+
 def test_an_adapter_of_another_rank_is_refused_whole(adapted: Tiny) -> None:
     model = adapted()
     before = model.read().to_bytes()

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,22 @@ SETTINGS: list[dict[str, Any]] = [
     {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "clip_norm": 0.3, "weight_decay": 0.05, "steps": 4},
     {"optimizer": "adamw", "lr_schedule": "cosine", "lr_span": "run", "lr_floor": 0.1, "clip_norm": 1.0},
 ]
+
+
+@pytest.fixture
+def limited() -> Callable[[int], Any]:
+    """Give a block of code so many of torch's threads."""
+
+    @contextmanager
+    def block(threads: int) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    return block
 
 
 def task_on(examples: EncodedExamples, **changes: Any) -> LocalTask:
@@ -142,6 +160,77 @@ def test_shared_prefixes_change_nothing_but_rounding(
     assert gap(update, expected) < 1e-5
     assert outcome.train_loss == pytest.approx(alone.train_loss, rel=1e-5)
     assert replace(outcome, train_loss=0.0) == replace(alone, train_loss=0.0)
+
+
+def test_clients_at_once_share_a_prefix_each_under_its_own_adapter(
+    adapted: Adapted, families: EncodedExamples
+) -> None:
+    model = adapted()
+    model.prefix_cost = 0
+    # Adam would magnify rounding where a gradient is nearly zero.
+    settings = {"lr": 0.1, "batch_size": 4, "optimizer": "sgd"}
+    training = Engine.model_validate({**settings, "micro_tokens": 60})
+    whole = Engine.model_validate({**settings, "share_prefixes": False})
+    # One family: what they all begin with is six tokens and more.
+    tasks = [task_on(families, client=i, rows=np.arange(0, 12, 2)[i:]) for i in range(3)]
+    draw = torch.Generator().manual_seed(5)
+    starts = [model.initial.map(lambda t: 0.1 * torch.randn(t.shape, generator=draw)) for _ in tasks]
+    together = list(training.train_together(model, starts, tasks))
+    for start, task, (adapter, _) in zip(starts, tasks, together, strict=True):
+        model.write(start)
+        assert gap(adapter - start, trained(whole, model, task)[0]) < 1e-5
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_lanes_change_no_bit(
+    adapted: Adapted, families: EncodedExamples, threads: int, limited: Callable[[int], Any]
+) -> None:
+    task, training = task_on(families), Engine(lr=1e-2, batch_size=7, micro_tokens=1, share_prefixes=False)
+    with limited(1):
+        alone, _ = trained(training, adapted(), task)
+    with limited(threads):
+        side_by_side, _ = trained(training, adapted(), task)
+    assert side_by_side.to_bytes() == alone.to_bytes()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_what_is_forgotten_and_computed_again_is_the_same(
+    adapted: Adapted, families: EncodedExamples, dropout: float
+) -> None:
+    task, settings = task_on(families), {"lr": 1e-2, "batch_size": 8, "micro_tokens": 60}
+    kept, again = adapted(dropout), adapted(dropout)
+    if not dropout:
+        kept.prefix_cost = again.prefix_cost = 0
+    expected, _ = trained(Engine.model_validate(settings), kept, task)
+    update, _ = trained(Engine.model_validate({**settings, "recompute": True}), again, task)
+    assert update.to_bytes() == expected.to_bytes()
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_layers_change_nothing_but_rounding(
+    adapted: Adapted, families: EncodedExamples, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    task, settings = task_on(families), {"lr": 1e-2, "batch_size": 8, "micro_tokens": 60}
+    plain, compiled = adapted(), adapted()
+    plain.prefix_cost = compiled.prefix_cost = 0
+    expected, _ = trained(Engine.model_validate(settings), plain, task)
+    assert compiled.compiles
+    update, _ = trained(Engine.model_validate({**settings, "compile": True}), compiled, task)
+    assert gap(update, expected) < 1e-4
+
+
+def test_a_base_that_cannot_be_compiled_trains_as_it_is(
+    adapted: Adapted, examples: EncodedExamples, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no compiler found")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    update, _ = trained(Engine(lr=1e-2, batch_size=4, compile=True), adapted(), task_on(examples))
+    expected, _ = trained(Engine(lr=1e-2, batch_size=4), adapted(), task_on(examples))
+    assert update.to_bytes() == expected.to_bytes()
+    assert "cannot be compiled here (no compiler found)" in caplog.text
 
 
 @pytest.mark.parametrize("changes", SETTINGS)

@@ -33,7 +33,7 @@ class Aggregation(Strategy):
         raise NotImplementedError
 
     def accumulate(self, accumulator: Any, update: ClientUpdate) -> Any:
-        """Return the accumulator with one more client's update in it."""
+        """Return the accumulator with one more client's update in it; the one that was given is used up."""
         raise NotImplementedError
 
     def finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from functools import cached_property
@@ -12,6 +13,7 @@ import peft
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from shepherd.errors import ShepherdError, first_line
 from shepherd.model.adapter import Adapter, Layout, check_like
@@ -25,8 +27,11 @@ from shepherd.model.stack import Carried
 from shepherd.model.trials import compiled_layers_are_exact, prefixes_are_exact, stacks_are_exact
 from shepherd.randomness import torch_seed
 
+log = logging.getLogger(__name__)
 _PEFT_NAME = "default"
 _PREFIX_COSTS = {"cpu": 32}
+#: Logits in memory at once, at most (but one row's): a quarter of a GiB in float32.
+_MOST_LOGITS = 2**26
 
 
 class AdaptedModel:
@@ -59,8 +64,6 @@ class AdaptedModel:
         The base's layers, to be run another way.
     most_clients, most_tokens : int
         Clients at once, and padded tokens in a micro-batch, that this device has not run out of memory with.
-    planned_work : float
-        About how many FLOPs the run that loaded it will train with; 0 where nobody has said.
     """
 
     def __init__(self, base: Base, kind: AdapterKind, seed: int) -> None:
@@ -75,7 +78,6 @@ class AdaptedModel:
             self.peft = _attach(base, self.config).eval()
         self.lora = FusedLora(self.peft)
         self.most_clients = self.most_tokens = sys.maxsize
-        self.planned_work = 0.0
         self.parameters = {
             name.replace(f".{_PEFT_NAME}.", "."): parameter
             for name, parameter in self.peft.named_parameters()
@@ -96,8 +98,17 @@ class AdaptedModel:
 
     @cached_property
     def carries_stacks(self) -> bool:
-        """Whether several clients' adapters can be trained at once (`AdapterStack`); tried when first asked."""
-        return self._fused_throughout and not self._base_drops_out and stacks_are_exact(self)
+        """Whether several clients' adapters can be trained at once; tried, and said, when first asked."""
+        if not self._fused_throughout:
+            reason = "an adapted layer is not a plain linear one"
+        elif self._base_drops_out:
+            reason = "the base itself drops something out"
+        elif not stacks_are_exact(self):
+            reason = "they were tried, and did not give what each client gives alone"
+        else:
+            return True
+        log.warning("Clients are trained one after another: adapters cannot be stacked here (%s).", reason)
+        return False
 
     @cached_property
     def compiles(self) -> bool:
@@ -108,10 +119,12 @@ class AdaptedModel:
     def lanes(self) -> int:
         """How many batches may be computed at once in threads: as many as there are cores on a CPU.
 
-        One on a GPU, which fills itself, and where something that drops out is drawn from torch's generator.
+        One on a GPU, which fills itself; where something that drops out is drawn from torch's generator; and
+        where the base changes its own buffers on the way.
         """
         drawn = self._base_drops_out or (self.drops_out and not self._fused_throughout)
-        return torch.get_num_threads() if self.device.type == "cpu" and not drawn else 1
+        alone = self.device.type != "cpu" or drawn or self._positions_depend_on_length
+        return 1 if alone else torch.get_num_threads()
 
     @cached_property
     def prefix_cost(self) -> int | None:
@@ -119,7 +132,7 @@ class AdaptedModel:
 
         It is the time of starting its kernels. None where sharing would not be exact; tried when first asked.
         """
-        exact = not self.drops_out and prefixes_are_exact(self)
+        exact = not (self.drops_out or self._positions_depend_on_length) and prefixes_are_exact(self)
         return _PREFIX_COSTS.get(self.device.type, 512) if exact else None
 
     def read(self) -> Adapter:
@@ -170,13 +183,20 @@ class AdaptedModel:
         """
         past = _past(prefix)
         self.lora.dropout = batch.dropout
-        if self._narrow:
-            hidden = self.backbone(input_ids=batch.tokens, **past).last_hidden_state
-            logits = self._head(hidden.flatten(0, 1)[batch.positions])
-        else:
+        if not self._narrow:
             logits = self._causal(input_ids=batch.tokens, **past).logits
-            logits = logits.flatten(0, 1)[batch.positions]
-        return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+            return _cross_entropy(logits.flatten(0, 1)[batch.positions], batch.targets)
+        hidden = self.backbone(input_ids=batch.tokens, **past).last_hidden_state
+        hidden = hidden.flatten(0, 1)[batch.positions]
+        rows = max(1, _MOST_LOGITS // self.vocabulary)
+        if len(hidden) <= rows:
+            return self._label_losses(hidden, batch.targets)
+        # Of many labels or a large vocabulary a part of the logits at a time, made again for the backward pass.
+        parts = zip(hidden.split(rows), batch.targets.split(rows), strict=True)
+        return torch.cat([checkpoint(self._label_losses, *part, use_reentrant=False) for part in parts])
+
+    def _label_losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return _cross_entropy(self._head(hidden), targets)
 
     def prefix(self, tokens: np.ndarray, clients: int = 1) -> SharedPrefix | None:
         """Compute a prefix under the adapter, or the `clients` adapters, in the model now; None of no tokens."""
@@ -187,6 +207,13 @@ class AdaptedModel:
     @property
     def _fused_throughout(self) -> bool:
         return 2 * len(self.lora) == len(self.parameters)
+
+    @property
+    def _positions_depend_on_length(self) -> bool:
+        """Say whether rotary frequencies follow the longest row of a batch, in a buffer all batches share."""
+        settings = self._causal.config.to_dict()
+        scaling = str([settings.get(key) for key in ("rope_parameters", "rope_scaling")])
+        return "longrope" in scaling or "dynamic" in scaling
 
     @property
     def _causal(self) -> Any:
@@ -222,6 +249,10 @@ class AdaptedModel:
         except Exception:  # a trial: whatever goes wrong, the answer is no
             return False
         return torch.equal(full, narrow)
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def _past(prefix: SharedPrefix | None) -> dict[str, Any]:

@@ -83,19 +83,21 @@ class RepeatedLayers:
             torch._dynamo.allow_in_graph(LoraProduct)
             self._compiled = [torch.compile(layer.forward, dynamic=True) for layer in self._layers]
         # Nothing below the first layer needs a gradient, so it would be compiled for itself alone.
-        return [None, *self._compiled[1:]]
+        return [None, *self._compiled[1:]][: len(self._layers)]
 
     def _forward(self, plain: _Forward, compiled: _Forward | None, number: int, recomputed: bool) -> _Forward:
         """Return a layer's forward that goes the other way, but for a past that grows: that is run as it is."""
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             past = kwargs.get("past_key_values")
-            if isinstance(past, PrefixCache):
-                # One layer's past knows no number, so what is compiled for one layer fits all.
-                kwargs["past_key_values"] = past.layers[number]
-            elif past is not None:
+            if past is not None and not isinstance(past, PrefixCache):
                 return plain(*args, **kwargs)
-            way = plain if compiled is None or torch.get_num_threads() != self.threads else compiled
+            way = plain
+            if compiled is not None and torch.get_num_threads() == self.threads:
+                way = compiled
+                if past is not None:
+                    # One layer's past knows no number, so what is compiled for one layer fits all.
+                    kwargs["past_key_values"] = past.layers[number]
             if recomputed and torch.is_grad_enabled():
                 return checkpoint(way, *args, use_reentrant=False, **kwargs)
             return way(*args, **kwargs)

@@ -145,6 +145,10 @@ class Training(Strategy):
         """Return how many clients are best trained at once; one unless an algorithm can do better."""
         return 1
 
+    def chosen(self, model: AdaptedModel) -> dict[str, Any]:
+        """Return what was chosen for this model and device, for ``environment.json``; nothing here."""
+        return {}
+
     def train_together(
         self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
     ) -> Iterator[tuple[Adapter, LocalOutcome]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 #: Padded tokens in a micro-batch, by kind of device.
 _BUDGETS = {"cpu": 1024}
-#: FLOPs from which on compiling is worth its minutes, by kind of device: about an hour's.
-_WORTH_COMPILING = {"cuda": 4e17}
 
 
 class Engine(Training):
@@ -49,10 +47,10 @@ class Engine(Training):
     clients_at_once : int, optional
         Clients trained side by side in one model. Unless told, 1 on a CPU, where that is fastest, and on a
         GPU as many as fill a micro-batch.
-    compile : bool, optional
-        Compile the base's layers. Unless told, for runs that train for hours on a GPU, where the minutes it takes
-        come back; on a CPU it was seen to gain little and to lose as much (docs/performance.md). Never for several
-        clients at once, where something drops out, or where trying shows another result.
+    compile : bool
+        Compile the base's layers, for one client at a time; where something drops out, or where trying shows
+        another result, they stay as they are. Off, since it takes minutes, and on a CPU it was seen to lose as
+        much as it gained (docs/performance.md).
     recompute : bool
         Keep only every layer's input for the backward pass, and compute the rest again: a third slower, in a
         fraction of the memory.
@@ -64,7 +62,7 @@ class Engine(Training):
     micro_tokens: int | None = Field(None, gt=0)
     share_prefixes: bool = True
     clients_at_once: int | None = Field(None, gt=0)
-    compile: bool | None = None
+    compile: bool = False
     recompute: bool = False
     correction: CorrectionChoice | None = None
 
@@ -77,6 +75,15 @@ class Engine(Training):
         fitting = 1 if model.device.type == "cpu" else max(1, self._budget(model) // (256 * self.batch_size))
         wanted = min(self.clients_at_once or fitting, model.most_clients)
         return wanted if wanted > 1 and model.carries_stacks else 1
+
+    def chosen(self, model: AdaptedModel) -> dict[str, Any]:
+        """Return what the engine makes of its settings here."""
+        return {
+            "clients_at_once": self.together(model),
+            "micro_tokens": self._budget(model),
+            "lanes": model.lanes,
+            "shares_prefixes": self.share_prefixes and model.prefix_cost is not None,
+        }
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Train the adapter that is in `model`, in place, on `task`."""
@@ -131,7 +138,7 @@ class Engine(Training):
         clients = [ClientSteps(self, task, stack, row) for row, task in enumerate(tasks)]
         anchor = stack.values.clone() if self.correction else None
         losses = torch.zeros(len(clients), dtype=precise(model.device), device=model.device)
-        compiled = len(tasks) == 1 and self._compiles(model)
+        compiled = self.compile and self.together(model) == 1 and model.compiles
         with training_mode(model, tasks[0]), model.layers.run(compiled, self.recompute):
             step = 0
             for left in range(len(clients), 0, -1):
@@ -167,10 +174,6 @@ class Engine(Training):
         for client, batch in zip(clients, batches, strict=True):
             client.step(batch)
         return losses
-
-    def _compiles(self, model: AdaptedModel) -> bool:
-        wanted = model.planned_work > _WORTH_COMPILING.get(model.device.type, float("inf"))
-        return model.compiles if self.compile or (self.compile is None and wanted) else False
 
     def _budget(self, model: AdaptedModel) -> int:
         return min(self.micro_tokens or _BUDGETS.get(model.device.type, 16384), model.most_tokens)

@@ -17,7 +17,7 @@ import torch
 from shepherd.model.batch import Batch, Example, collate, load
 from shepherd.model.dropout import token_keys
 from shepherd.model.lanes import in_lanes
-from shepherd.model.micro_batches import plan
+from shepherd.model.micro_batches import MicroBatches, plan
 from shepherd.model.prefix import SharedPrefix
 from shepherd.model.stack import AdapterStack, Carried
 from shepherd.randomness import torch_seed
@@ -151,7 +151,28 @@ def add_gradients(
     Tensor, [clients]
         The losses, in nats, summed over the labels.
     """
+    losses = torch.zeros(len(batches), dtype=precise(model.device), device=model.device)
     groups = plan([batch.examples for batch in batches], budget, prefix_cost)
+    for wave in _waves(groups, budget // len(batches)):
+        losses += _add_wave(model, carried, batches, wave)
+    return losses
+
+
+def _waves(groups: Sequence[MicroBatches], budget: int) -> Iterator[list[MicroBatches]]:
+    """Yield neighbouring groups whose prefixes, which are kept until all their rows are done, fit into a budget."""
+    wave: list[MicroBatches] = []
+    for group in groups:
+        if wave and sum(len(other.prefix) for other in [*wave, group]) > budget:
+            yield wave
+            wave = []
+        wave.append(group)
+    yield wave
+
+
+def _add_wave(
+    model: AdaptedModel, carried: Carried, batches: Sequence[StepBatch], groups: Sequence[MicroBatches]
+) -> torch.Tensor:
+    """Add the gradients of some of a step's rows, and return their losses."""
     prefixes = list(in_lanes(lambda group: model.prefix(group.prefix, len(batches)), groups, model.lanes))
     parts = [
         _Part(places, len(group.prefix), prefix)
