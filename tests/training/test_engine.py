@@ -181,6 +181,23 @@ def test_clients_at_once_share_a_prefix_each_under_its_own_adapter(
         assert gap(adapter - start, trained(whole, model, task)[0]) < 1e-5
 
 
+def test_ranks_padded_with_zeros_stay_zero_beside_full_ones(
+    adapted: Adapted, examples: EncodedExamples
+) -> None:
+    def low(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        padded = tensor.clone()
+        (padded[2:] if "lora_A" in name else padded[:, 2:]).zero_()
+        return padded
+
+    model, training = adapted(), Engine(lr=1e-2, batch_size=4, weight_decay=0.1)
+    start = model.read()
+    padded = Adapter({name: low(name, tensor) for name, tensor in start.items()})
+    tasks = [task_on(examples, client=i) for i in range(2)]
+    (_, (trained_low, _)) = training.train_together(model, [start, padded], tasks)
+    assert all(torch.equal(low(name, tensor), tensor) for name, tensor in trained_low.items())
+    assert (trained_low - padded).norm() > 0
+
+
 @pytest.mark.parametrize("threads", [2, 4])
 def test_lanes_change_no_bit(
     adapted: Adapted, families: EncodedExamples, threads: int, limited: Callable[[int], Any]
