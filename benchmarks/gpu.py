@@ -5,7 +5,7 @@
 
 Optimiser batches of 1, 4 and 16 examples, 1, 4 and 16 clients at once, beside `transformers.Trainer` with one
 client at a time, the same dtype and the same attention. MFU is the share of a peak (`--peak`, in TFLOP/s), by
-default of the best product this GPU was seen to do in the same run, without attention; tokens are real ones.
+default of the best product this GPU was seen to do in the same run; tokens are real ones, without padding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from work import matrix_rate, synchronise, training_work
 
 from shepherd.data.encoding import EncodedExamples
 from shepherd.machine import describe_machine
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.base import Base, BaseModelConfig, choose_device, choose_dtype, load_tokenizer
+from shepherd.model.batch import load
 from shepherd.model.kinds import Lora
 from shepherd.training import Engine, LocalTask, Training, TransformersTraining
 
@@ -67,31 +69,13 @@ def dolly_like(count: int) -> EncodedExamples:
 
 def seconds(training: Training, model: AdaptedModel, tasks: list[LocalTask], at_once: int) -> float:
     """Train all clients, some at once, and return how long it took."""
-    _synchronise(model.device)
+    synchronise(model.device)
     began = time.perf_counter()
     for first in range(0, len(tasks), at_once):
         group = tasks[first : first + at_once]
         list(training.train_together(model, [model.initial] * len(group), group))
-    _synchronise(model.device)
+    synchronise(model.device)
     return time.perf_counter() - began
-
-
-def matrix_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
-    """Return the FLOP/s of the best of some square products."""
-    one = torch.randn(size, size, device=device, dtype=dtype)
-    best = float("inf")
-    for _ in range(10):
-        _synchronise(device)
-        began = time.perf_counter()
-        one @ one
-        _synchronise(device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main() -> None:
@@ -112,9 +96,10 @@ def main() -> None:
     device = choose_device("auto")
     model = build(TINY if options.tiny else BILLION, device, options.rank)
     dtype = model.base.model.dtype
-    peak = options.peak * 1e12 if options.peak else matrix_rate(device, dtype, 512 if options.tiny else 8192)
-    frozen, trained = model.counts()
-    print(describe_machine(device), dtype, f"{frozen:,} frozen parameters")
+    size = 512 if options.tiny else 8192
+    square = torch.randn(size, size, device=device, dtype=dtype)
+    peak = options.peak * 1e12 if options.peak else matrix_rate(square, square)
+    print(describe_machine(device), dtype, f"{model.counts()[0]:,} frozen parameters")
     print(f"peak taken: {peak / 1e12:.1f} TFLOP/s\n")
     print("| batch | trainer | at once | tokens/s | times Trainer | MFU | peak memory, GiB |")
     print("|---|---|---|---|---|---|---|")
@@ -127,9 +112,7 @@ def main() -> None:
             for client in range(options.clients)
         ]
         tokens = int(examples.lengths().sum())
-        embedding = model.base.model.get_input_embeddings().weight.numel()
-        # A token: no product with the embedding, and one with the head, as large, at the labelled half.
-        work = 4 * (frozen - 2 * embedding) + 6 * trained + 2 * embedding
+        work = training_work(model, load(examples, range(len(examples))))
         settings = {"lr": 1e-4, "batch_size": batch_size}
         ways: list[tuple[str, Training, int]] = [
             ("Trainer", TransformersTraining.model_validate({**settings, "micro_batch_size": 16}), 1)
@@ -145,10 +128,11 @@ def main() -> None:
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             times = [seconds(training, model, tasks, at_once) for _ in range(options.turns + 1)][1:]
-            speed = tokens / statistics.median(times)
+            median = statistics.median(times)
+            speed = tokens / median
             baseline = baseline or speed
             memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
-            mfu = speed * work / peak
+            mfu = work / median / peak
             line = {
                 "batch": batch_size,
                 "trainer": name,

@@ -21,11 +21,13 @@ import time
 
 import numpy as np
 import torch
+from work import matrix_rate, training_work
 
 from shepherd.config import load_config
 from shepherd.machine import describe_machine
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
+from shepherd.model.batch import load
 from shepherd.preparation import Prepared, prepare
 from shepherd.training import Engine, LocalTask, TransformersTraining
 
@@ -66,26 +68,10 @@ def clients(options: argparse.Namespace, root: str) -> tuple[Prepared, list[Loca
     return prepared, tasks
 
 
-def matrix_rate(model: AdaptedModel) -> float:
-    """Return this machine's FLOP/s on a product of the shape of the base's widest layer."""
+def widest_layer(model: AdaptedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two matrices whose product is that of the base's widest layer and 1,024 tokens."""
     shape = max((p.shape for p in model.base.model.parameters() if p.dim() == 2), key=lambda s: s.numel())
-    one, other = torch.randn(1024, shape[1]), torch.randn(shape[1], shape[0])
-    seconds = []
-    for _ in range(20):
-        began = time.perf_counter()
-        one @ other
-        seconds.append(time.perf_counter() - began)
-    return 2 * one.numel() * shape[0] / min(seconds)
-
-
-def work(prepared: Prepared, lengths: list[int], labels: int) -> float:
-    """Return the FLOPs of training on real tokens: 4 for each frozen weight, 6 for each trained one, and attention."""
-    model, config = prepared.model, prepared.model.base.model.config
-    embedding = model.base.model.get_input_embeddings().weight.numel()
-    frozen, trained = model.counts()
-    # Forward, two products over the half of the positions that a causal model sees; backward, twice that.
-    attention = 6 * config.num_hidden_layers * config.hidden_size * sum(length**2 for length in lengths)
-    return sum(lengths) * (4 * (frozen - embedding) + 6 * trained) + labels * 4 * embedding + attention
+    return torch.randn(1024, shape[1]), torch.randn(shape[1], shape[0])
 
 
 def main() -> None:
@@ -131,7 +117,7 @@ def main() -> None:
             if turn:  # the first turn warms up
                 seconds[name].append(time.perf_counter() - began)
             updates[name] = adapter - model.initial
-        rates.append(matrix_rate(model))
+        rates.append(matrix_rate(*widest_layer(model)))
     show(prepared, tasks, seconds, updates, statistics.median(rates))
 
 
@@ -143,10 +129,8 @@ def show(
     rate: float,
 ) -> None:
     """Print the table, and the same as JSON."""
-    loaded = [task.examples.example(int(row)) for task in tasks for row in task.rows]
-    lengths = [len(ids) for ids, _ in loaded]
-    tokens = sum(lengths)
-    labels = sum(len(ids) - max(unlabelled, 1) for ids, unlabelled in loaded)
+    loaded = [example for task in tasks for example in load(task.examples, task.rows)]
+    tokens, work = sum(len(ids) for ids, _ in loaded), training_work(prepared.model, loaded)
     print(describe_machine(prepared.model.device), f"torch threads: {torch.get_num_threads()}")
     print(f"{len(loaded)} examples, {tokens:,} tokens; matrix products at {rate / 1e9:.0f} GFLOP/s\n")
     print(
@@ -157,7 +141,7 @@ def show(
     for name, own in seconds.items():
         speeds = sorted(tokens / each for each in own)
         ratio = statistics.median(slow / fast for fast, slow in zip(own, seconds[TRAINER], strict=True))
-        share = work(prepared, lengths, labels) / statistics.median(own) / rate
+        share = work / statistics.median(own) / rate
         gap = (updates[name] - updates[TRAINER]).norm() / updates[TRAINER].norm()
         middle = statistics.median(speeds)
         print(

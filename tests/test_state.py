@@ -52,7 +52,7 @@ def same(one: Any, other: Any) -> bool:
 @given(aggregation=trees, clients=st.dictionaries(st.sampled_from(["0", "17"]), trees, max_size=2))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_state_comes_back_as_it_was(tmp_path: Path, aggregation: Any, clients: Any) -> None:
-    states = ClientStates(fresh=clients)
+    states = ClientStates().after(clients)
     state = RunState(4, ADAPTER, aggregation=aggregation, clients=states, metrics_bytes=123)
     save_state(state, tmp_path, keep=1)
     found = load_state(tmp_path, ADAPTER)
@@ -77,7 +77,7 @@ def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:
 def test_the_same_state_is_the_same_bytes(tmp_path: Path) -> None:
     for place in ("one", "other"):
         save_state(
-            RunState(1, ADAPTER, clients=ClientStates(fresh={"3": {"m": torch.ones(2)}})),
+            RunState(1, ADAPTER, clients=ClientStates().after({"3": {"m": torch.ones(2)}})),
             tmp_path / place,
             keep=1,
         )

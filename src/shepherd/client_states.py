@@ -29,17 +29,17 @@ class ClientStates(Mapping[str, Tree]):
         Where they are written; without one they all stay in memory.
     files : mapping of str to (int, int)
         Of each client the last round it took part in, and its file's checksum (CRC-32).
-    fresh : mapping of str to Tree
-        The last cohort's.
+    fresh : mapping of str to bytes
+        The last cohort's, as they are written.
     """
 
     folder: Path | None = None
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    fresh: Mapping[str, Tree] = field(default_factory=dict)
+    fresh: Mapping[str, bytes] = field(default_factory=dict)
 
     def __getitem__(self, client: str) -> Tree:
         if client in self.fresh or self.folder is None:
-            return self.fresh[client]
+            return from_bytes(self.fresh[client])
         round, checksum = self.files[client]
         path = self._path(client, round)
         try:
@@ -60,17 +60,18 @@ class ClientStates(Mapping[str, Tree]):
 
     def after(self, kept: Mapping[str, Tree]) -> ClientStates:
         """Return the states after a round in which some clients kept something."""
-        return ClientStates(self.folder, self.files, kept if self.folder else {**self.fresh, **kept})
+        fresh = {client: to_bytes(state) for client, state in kept.items()}
+        return ClientStates(self.folder, self.files, fresh if self.folder else {**self.fresh, **fresh})
 
     def filed(self, folder: Path, round: int) -> ClientStates:
         """Return the states with a file for each that is fresh as of `round`; `write` writes them."""
-        own = {client: (round, zlib.crc32(to_bytes(state))) for client, state in self.fresh.items()}
+        own = {client: (round, zlib.crc32(data)) for client, data in self.fresh.items()}
         return ClientStates(folder, {**self.files, **own}, self.fresh)
 
     def write(self) -> None:
         """Write the last cohort's files."""
-        for client, state in self.fresh.items():
-            write_atomically(self._path(client, self.files[client][0]), to_bytes(state))
+        for client, data in self.fresh.items():
+            write_atomically(self._path(client, self.files[client][0]), data)
 
     def sweep(self, oldest: int) -> None:
         """Remove the last cohort's files that no checkpoint from round `oldest` on needs."""

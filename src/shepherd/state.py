@@ -76,10 +76,10 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> RunState:
         (folder / "state.json").write_text(json.dumps(record, sort_keys=True) + "\n")
 
     write_directory(checkpoints / f"round-{state.round:06d}", fill)
-    *dropped, oldest = (folders := sorted(checkpoints.glob(_PATTERN)))[: max(1, len(folders) - keep + 1)]
-    for old in dropped:
+    folders = sorted(checkpoints.glob(_PATTERN))
+    for old in folders[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
-    filed.clients.sweep(int(oldest.name.removeprefix("round-")))
+    filed.clients.sweep(oldest=int(folders[-keep:][0].name.removeprefix("round-")))
     return filed
 
 

@@ -91,9 +91,10 @@ class AdaptedModel:
             list(self.layout.views(self.gradient).values()),
         )
         self.initial = self.read()
-        self.layers = RepeatedLayers(self.backbone)
+        self.layers = RepeatedLayers(self.backbone, self.device)
         self._narrow = self._head_is_plain()
         self._base_drops_out = _drops_out(self._causal)
+        self._positions_depend_on_length = _positions_depend_on_length(self._causal)
         self.drops_out = self._base_drops_out or getattr(self.config, "lora_dropout", 0.0) > 0
 
     @cached_property
@@ -209,13 +210,6 @@ class AdaptedModel:
         return 2 * len(self.lora) == len(self.parameters)
 
     @property
-    def _positions_depend_on_length(self) -> bool:
-        """Say whether rotary frequencies follow the longest row of a batch, in a buffer all batches share."""
-        settings = self._causal.config.to_dict()
-        scaling = str([settings.get(key) for key in ("rope_parameters", "rope_scaling")])
-        return "longrope" in scaling or "dynamic" in scaling
-
-    @property
     def _causal(self) -> Any:
         return self.peft.get_base_model()
 
@@ -269,6 +263,13 @@ def _drops_out(base: nn.Module) -> bool:
     return modules or any(
         "drop" in key and isinstance(value, float) and value > 0 for key, value in settings.items()
     )
+
+
+def _positions_depend_on_length(base: nn.Module) -> bool:
+    """Say whether rotary frequencies follow the longest row of a batch, in a buffer all batches share."""
+    settings: dict[str, Any] = base.config.to_dict()  # type: ignore[operator,union-attr]
+    scaling = str([settings.get(key) for key in ("rope_parameters", "rope_scaling")])
+    return "longrope" in scaling or "dynamic" in scaling
 
 
 def _in_one_vector(parameters: dict[str, torch.nn.Parameter], layout: Layout) -> torch.Tensor:

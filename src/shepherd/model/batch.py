@@ -28,6 +28,11 @@ def load(examples: Examples, rows: Iterable[int]) -> list[Example]:
     return [examples.example(int(row)) for row in rows]
 
 
+def count_labels(examples: Iterable[Example]) -> int:
+    """Count the labels; nothing predicts a first token."""
+    return sum(len(tokens) - max(unlabelled, 1) for tokens, unlabelled in examples)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Examples side by side, padded on the right.

@@ -36,6 +36,7 @@ def in_lanes(function: Callable[[Item], Result], items: Sequence[Item], most: in
         return
 
     def on_its_cores(item: Item) -> Result:
+        """Compute with a lane's share of the cores."""
         torch.set_num_threads(cores // lanes)  # a setting of the thread
         return function(item)
 

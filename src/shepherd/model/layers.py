@@ -27,6 +27,8 @@ class RepeatedLayers:
     ----------
     backbone : Module
         The transformer below the head.
+    device : torch.device
+        Where it is.
 
     Attributes
     ----------
@@ -35,7 +37,7 @@ class RepeatedLayers:
         CPU one, that of a lane: the compiler binds what it makes to the number it sees.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, device: torch.device) -> None:
         lists = [
             list(module)
             for module in backbone.modules()
@@ -43,8 +45,7 @@ class RepeatedLayers:
         ]
         self._layers: list[Any] = max(lists, key=len, default=[])
         self._compiled: list[_Forward] = []
-        on_cpu = all(parameter.device.type == "cpu" for parameter in backbone.parameters())
-        self.threads = 1 if on_cpu else torch.get_num_threads()
+        self.threads = 1 if device.type == "cpu" else torch.get_num_threads()
 
     @contextmanager
     def run(self, compiled: bool = False, recomputed: bool = False) -> Iterator[None]:

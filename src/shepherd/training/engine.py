@@ -16,10 +16,11 @@ from pydantic import Field
 
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
+from shepherd.model.batch import load
 from shepherd.model.stack import AdapterStack, Carried
 from shepherd.training.base import LocalOutcome, LocalTask, Training
 from shepherd.training.correction import CorrectionChoice
-from shepherd.training.steps import ClientSteps, add_gradients, precise, training_mode
+from shepherd.training.steps import ClientSteps, add_gradients, loss_dtype, training_mode
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -111,7 +112,7 @@ class Engine(Training):
             model.most_clients = half
             log.warning("Out of memory with %d clients at once; going on with %d.", len(tasks), half)
             return [(adapters[:half], tasks[:half]), (adapters[half:], tasks[half:])]
-        longest = max(len(tasks[0].examples.example(int(row))[0]) for row in tasks[0].rows)
+        longest = max(len(tokens) for tokens, _ in load(tasks[0].examples, tasks[0].rows))
         if self._budget(model) <= longest:
             raise ShepherdError(
                 f"Training on one example of {longest:,} tokens does not fit into this device's memory; lower "
@@ -137,7 +138,7 @@ class Engine(Training):
         """Train clients, those with the most steps first, each in its row of the stack."""
         clients = [ClientSteps(self, task, stack, row) for row, task in enumerate(tasks)]
         anchor = stack.values.clone() if self.correction else None
-        losses = torch.zeros(len(clients), dtype=precise(model.device), device=model.device)
+        losses = torch.zeros(len(clients), dtype=loss_dtype(model.device), device=model.device)
         compiled = self.compile and self.together(model) == 1 and model.compiles
         with training_mode(model, tasks[0]), model.layers.run(compiled, self.recompute):
             step = 0

@@ -16,6 +16,7 @@ import transformers
 from torch.utils.data import Dataset, SequentialSampler
 
 from shepherd.model.adapted import AdaptedModel
+from shepherd.model.batch import count_labels, load
 from shepherd.training.base import LocalOutcome, LocalTask
 from shepherd.training.steps import dropout_seed
 
@@ -133,8 +134,8 @@ class GeneralClient:
     def terminate_local_training(self, loss_sum: float) -> LocalOutcome:
         """Step 5: say what was done. The trained adapter is in the model."""
         batches = self.settings.batches(self.task)
-        examples = [self.task.examples.example(int(row)) for rows in batches for row in rows]
-        labels = sum(len(tokens) - max(start, 1) for tokens, start in examples)
+        examples = load(self.task.examples, np.concatenate(batches))
+        labels = count_labels(examples)
         assert self.trainer is not None
         return LocalOutcome(
             examples=len(examples),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from shepherd.model.batch import Batch, Example, collate, load
+from shepherd.model.batch import Batch, Example, collate, count_labels, load
 from shepherd.model.dropout import token_keys
 from shepherd.model.lanes import in_lanes
 from shepherd.model.micro_batches import MicroBatches, plan
@@ -90,8 +90,8 @@ class StepBatch:
 
     @property
     def labels(self) -> int:
-        """Number of labels; nothing predicts a first token."""
-        return sum(len(tokens) - max(unlabelled, 1) for tokens, unlabelled in self.examples)
+        """Number of labels."""
+        return count_labels(self.examples)
 
     def keys(self, places: np.ndarray) -> list[np.ndarray]:
         """Return the dropout keys of the tokens of the examples at some places."""
@@ -151,7 +151,7 @@ def add_gradients(
     Tensor, [clients]
         The losses, in nats, summed over the labels.
     """
-    losses = torch.zeros(len(batches), dtype=precise(model.device), device=model.device)
+    losses = torch.zeros(len(batches), dtype=loss_dtype(model.device), device=model.device)
     groups = plan([batch.examples for batch in batches], budget, prefix_cost)
     for wave in _waves(groups, budget // len(batches)):
         losses += _add_wave(model, carried, batches, wave)
@@ -180,7 +180,7 @@ def _add_wave(
         for places in group.parts
     ]
     share = torch.tensor([1 / max(1, batch.labels) for batch in batches], device=model.device)
-    losses = torch.zeros(len(batches), dtype=precise(model.device), device=model.device)
+    losses = torch.zeros(len(batches), dtype=loss_dtype(model.device), device=model.device)
     each = torch.arange(len(batches), device=model.device)[:, None]
 
     def differentiate(part: _Part) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
@@ -204,7 +204,7 @@ def _add_wave(
     return losses
 
 
-def precise(device: torch.device) -> torch.dtype:
+def loss_dtype(device: torch.device) -> torch.dtype:
     """Return the dtype losses are added up in; Apple's GPUs have no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
