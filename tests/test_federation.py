@@ -13,8 +13,8 @@ import torch
 from shepherd.backend import RoundPart
 from shepherd.config import RunConfig, parse_config
 from shepherd.errors import ShepherdError
-from shepherd.federation import Federation
-from shepherd.messages import ClientJob, ClientUpdate
+from shepherd.federation import Federation, Observer
+from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
 from shepherd.model.adapter import Adapter
 from shepherd.state import RunState
 
@@ -29,24 +29,23 @@ class Formulas:
     update: Callable[[ClientJob], float] = lambda job: job.client + 1.0
     jobs: list[ClientJob] = field(default_factory=list)
 
-    def summarise(self, clients: Sequence[int]) -> dict[int, Any]:
-        return {}
+    def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
+        return iter(())
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
         for job in jobs:
             self.jobs.append(job)
             update = Adapter({"w": torch.full((3,), self.update(job))})
-            times = int(job.state.get("times", 0)) + 1
-            yield ClientUpdate(
-                job.client, update, SIZES[job.client], 100, 50, 2, 1.0, update.norm(), 0.1, {"times": times}
-            )
+            times = int(job.kept("training").get("times", 0)) + 1
+            size, kept = SIZES[job.client], {"times": times}
+            yield ClientUpdate(job.client, update, size, size, 100, 50, 2, 1.0, update.norm(), 0.1, kept)
 
     def whole(self, part: RoundPart) -> RoundPart:
         return part
 
 
 @dataclass
-class Diary:
+class Diary(Observer):
     """An observer that writes everything down."""
 
     heard: list[tuple[str, Any]] = field(default_factory=list)
@@ -120,7 +119,7 @@ def test_clients_get_their_own_state_back_and_nobody_elses() -> None:
     federation.run(federation.begin(ZERO))
     seen: dict[int, int] = {}
     for job in backend.jobs:
-        assert job.state.get("times", 0) == seen.get(job.client, 0)
+        assert job.kept("training").get("times", 0) == seen.get(job.client, 0)
         seen[job.client] = seen.get(job.client, 0) + 1
 
 

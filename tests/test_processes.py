@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from shepherd.baselines import run_baselines
 from shepherd.config import RunConfig, parse_config
 from shepherd.errors import ShepherdError
+from shepherd.federation import Observer
 from shepherd.model.adapter import Adapter
 from shepherd.processes import Processes
 from shepherd.runs import execute
@@ -55,17 +56,11 @@ def named(tiny: dict[str, Any], name: str, **values: Any) -> RunConfig:
     return parse_config({**tiny, "run": {**tiny["run"], "name": name}, **values})
 
 
-class Stop:
+class Stop(Observer):
     """An observer that interrupts after a round."""
 
     def __init__(self, after: int) -> None:
         self.after = after
-
-    def started(self, *_: Any) -> None: ...
-
-    def cohort(self, *_: Any) -> None: ...
-
-    def client(self, *_: Any) -> None: ...
 
     def committed(self, state: Any, _: Any) -> None:
         if state.round == self.after:

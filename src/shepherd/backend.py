@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from shepherd.client import run_clients
+from shepherd.client import run_clients, summarise_client
 from shepherd.coreset import Coreset
 from shepherd.data.population import Population
-from shepherd.messages import ClientJob, ClientUpdate
+from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
 from shepherd.model.adapted import AdaptedModel
 from shepherd.processes import Processes
 from shepherd.training import Training
@@ -21,8 +21,8 @@ from shepherd.tree import Tree
 class Backend(Protocol):
     """In this process, in several, or over a network."""
 
-    def summarise(self, clients: Sequence[int]) -> dict[int, Any]:
-        """Return what each client says to the coreset's server side; nothing for those with nothing to say."""
+    def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
+        """Have every client say what the server needs to choose, and yield it in the order of the jobs."""
         ...
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
@@ -63,10 +63,10 @@ class LocalBackend:
     training: Training
     transforms: Sequence[Transform]
 
-    def summarise(self, clients: Sequence[int]) -> dict[int, Any]:
-        """Ask every client's view for its summary."""
-        summaries = {client: self.coreset.summarise(self.population.client(client)) for client in clients}
-        return {client: summary for client, summary in summaries.items() if summary is not None}
+    def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
+        """Ask one client after another."""
+        for job in jobs:
+            yield summarise_client(job, self.population.client(job.client), self.model, self.coreset)
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
         """Train as many clients at once as the trainer wants; only so many updates exist at a time."""
@@ -90,20 +90,22 @@ class SharedBackend:
     processes: Processes
     additive: bool
 
-    def summarise(self, clients: Sequence[int]) -> dict[int, Any]:
-        """Ask every client's view for its summary; the views are at hand in every process."""
-        return self.local.summarise(clients)
+    def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
+        """Ask this process's share; everybody gets to know everything, since any process may train any client."""
+        jobs = list(jobs)
+        own = self.local.summarise(jobs[place] for place in self._share(jobs))
+        found = self._gathered({str(summary.client): summary.to_tree() for summary in own})
+        for job in jobs:
+            yield ClientSummary(**found[str(job.client)])
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
         """Train this process's share; yield it, or everybody's where the rule needs every update."""
         jobs = list(jobs)
-        sizes = [float(self.local.population.sizes[job.client]) for job in jobs]
-        own = self.local.train(jobs[place] for place in self.processes.share(sizes))
+        own = self.local.train(jobs[place] for place in self._share(jobs))
         if self.additive:
             yield from own
             return
-        sent = {str(update.client): update.to_tree() for update in own}
-        found = {client: tree for part in self.processes.gather(sent) for client, tree in part.items()}
+        found = self._gathered({str(update.client): update.to_tree() for update in own})
         for job in jobs:
             yield ClientUpdate.from_tree(found[str(job.client)], job.adapter.layout)
 
@@ -115,6 +117,13 @@ class SharedBackend:
         lines = [line for other in gathered for line in other["lines"]]
         kept = {client: tree for other in gathered for client, tree in other["kept"].items()}
         return RoundPart(self.processes.add_up(part.accumulator), lines, kept)
+
+    def _share(self, jobs: Sequence[ClientJob]) -> list[int]:
+        return self.processes.share([float(self.local.population.sizes[job.client]) for job in jobs])
+
+    def _gathered(self, own: Tree) -> dict[str, Any]:
+        """Return what all processes have to say of clients, by number."""
+        return {client: tree for part in self.processes.gather(own) for client, tree in part.items()}
 
 
 def _groups(jobs: Iterable[ClientJob], size: int) -> Iterator[list[ClientJob]]:

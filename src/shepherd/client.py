@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from shepherd.coreset import Coreset
 from shepherd.data.population import ClientView
 from shepherd.errors import ShepherdError
-from shepherd.messages import ClientJob, ClientUpdate
+from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
 from shepherd.model.adapted import AdaptedModel
 from shepherd.randomness import generator
 from shepherd.training import LocalTask, Training
 from shepherd.transforms import Transform
+
+
+def summarise_client(
+    job: ClientJob, view: ClientView, model: AdaptedModel, coreset: Coreset
+) -> ClientSummary:
+    """Say what the server needs to choose what this client trains on."""
+    began = time.perf_counter()
+    summary = coreset.summarise(view, job, model)
+    return replace(summary, seconds=time.perf_counter() - began)
 
 
 def run_clients(
@@ -35,12 +45,12 @@ def run_clients(
     tasks = [
         LocalTask(
             examples=view.examples,
-            rows=coreset.examples(view, job.choice),
+            rows=coreset.examples(view, job, model),
             seed=job.seed,
             round=job.round,
             rounds=job.rounds,
             client=job.client,
-            state=job.state,
+            state=job.kept("training"),
         )
         for job, view in zip(jobs, views, strict=True)
     ]
@@ -51,7 +61,7 @@ def run_clients(
             )
     results = list(training.train_together(model, [job.adapter for job in jobs], tasks))
     seconds = (time.perf_counter() - began) / len(jobs)
-    for job, (adapter, outcome) in zip(jobs, results, strict=True):
+    for job, task, (adapter, outcome) in zip(jobs, tasks, results, strict=True):
         update = adapter - job.adapter
         norm = update.norm()
         for number, transform in enumerate(transforms):
@@ -61,6 +71,7 @@ def run_clients(
         yield ClientUpdate(
             client=job.client,
             update=update,
+            selected=len(task.rows),
             examples=outcome.examples,
             tokens=outcome.tokens,
             response_tokens=outcome.response_tokens,

@@ -5,39 +5,75 @@ participation -> coreset -> local training -> transforms -> aggregation -> evalu
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from shepherd.backend import Backend, RoundPart
 from shepherd.config import RunConfig
+from shepherd.coreset import Cohort
 from shepherd.errors import ShepherdError
-from shepherd.machine import peak_memory_bytes
-from shepherd.messages import ClientJob, ClientUpdate
+from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
+from shepherd.metrics import Line, client_line, round_line, selection_line
 from shepherd.model.adapter import Adapter
 from shepherd.randomness import generator
 from shepherd.state import RunState
 from shepherd.tree import Tree
 
-Line = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
-    """Is told what happens, as it happens; nothing it does can change a result."""
+class Observer:
+    """Is told what happens, as it happens; nothing it does can change a result. Here it takes no notice."""
 
     def started(self, state: RunState, rounds: int) -> None:
         """Hear that the loop begins, or goes on, at `state`."""
 
+    def selecting(self, round: int, clients: Sequence[str]) -> None:
+        """Hear who is asked about its examples in `round` (from 1)."""
+
+    def summarised(self, client: str) -> None:
+        """Hear that a client has answered."""
+
+    def chosen(self, selection: Selection) -> None:
+        """Hear what was chosen from the answers."""
+
     def cohort(self, round: int, clients: Sequence[str]) -> None:
-        """Hear who takes part in `round` (from 1)."""
+        """Hear who trains in `round` (from 1)."""
 
     def client(self, line: Line) -> None:
         """Hear a client's line of metrics."""
 
     def committed(self, state: RunState, lines: Sequence[Line]) -> None:
         """Hear that a round is on disk, with all of its lines."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What came of a round's selection.
+
+    Attributes
+    ----------
+    round : int
+        The round, from 1.
+    summaries : mapping of int to ClientSummary
+        What the clients made of their examples, where they were asked.
+    choices : mapping of int to object
+        The choice for each client that trains.
+    state : Tree
+        What the coreset remembers.
+    lines : list of dict
+        The asked clients' lines of metrics.
+    """
+
+    round: int
+    summaries: Mapping[int, ClientSummary]
+    choices: Mapping[int, Any]
+    state: Tree
+    lines: list[Line]
 
 
 @dataclass(frozen=True)
@@ -88,26 +124,58 @@ class Federation:
         """Do one communication round and commit it."""
         began = time.perf_counter()
         config, number = self.config, state.round + 1
-        cohort = config.participation.select(state.round, self.sizes, state.participation, config.seed)
-        places = {self.names[client]: place for place, client in enumerate(cohort)}
+        everybody = config.participation.select(state.round, self.sizes, state.participation, config.seed)
+        selection = self._select(everybody, state)
+        chosen = time.perf_counter()
+
+        places = {self.names[client]: place for place, client in enumerate(selection.choices)}
         self._tell("cohort", number, list(places))
-        choices = config.coreset.choose(self.backend.summarise(cohort), state.coreset)
-
-        whole = self.backend.whole(self._trained(self._jobs(cohort, choices, state), state))
+        whole = self.backend.whole(self._trained(self._jobs(selection, state), state))
         lines = sorted(whole.lines, key=lambda line: places[line["client"]])
-        step, aggregation = config.aggregation.finish(state.adapter, whole.accumulator, state.aggregation)
-        adapter = state.adapter + self._at_server(step, state.round)
-        seconds = time.perf_counter() - began
+        adapter, aggregation, norm = self._aggregated(whole.accumulator if lines else None, state)
+        end = time.perf_counter()
 
-        summary = _round_line(lines, number, step.norm(), seconds)
+        held = sum(int(self.sizes[client]) for client in everybody)
+        summary = round_line(number, lines, selection.lines, held, norm, end - began, chosen - began)
         evaluated = self.evaluate(adapter, number)
         advanced = state.advance(
             adapter=adapter,
             participation=config.participation.observe(lines, state.participation),
+            coreset=selection.state,
             aggregation=aggregation,
-            clients=state.clients.after(whole.kept),
+            clients=state.clients.after(self._kept(selection, whole.kept, state)),
         )
-        return self._commit(advanced, [*lines, summary, *([evaluated] if evaluated else [])])
+        everything = [*selection.lines, *lines, summary, *([evaluated] if evaluated else [])]
+        return self._commit(advanced, everything)
+
+    def _select(self, everybody: Sequence[int], state: RunState) -> Selection:
+        """Have the coreset choose who trains on what."""
+        coreset, number = self.config.coreset, state.round + 1
+        names = [self.names[client] for client in everybody]
+        summaries = {}
+        if coreset.asks:
+            self._tell("selecting", number, names)
+            for summary in self.backend.summarise(self._job(client, state) for client in everybody):
+                summaries[summary.client] = summary
+                self._tell("summarised", self.names[summary.client])
+        sizes = [int(self.sizes[client]) for client in everybody]
+        cohort = Cohort(state.round, self.config.seed, everybody, names, sizes)
+        messages = {client: summary.message for client, summary in summaries.items()}
+        choices, remembered = coreset.choose(cohort, messages, state.coreset)
+        lines = [
+            selection_line(
+                number,
+                self.names[client],
+                int(self.sizes[client]),
+                summary,
+                coreset.figures(summary.message, choices.get(client)),
+            )
+            for client, summary in summaries.items()
+        ]
+        selection = Selection(number, summaries, choices, remembered, lines)
+        if summaries:
+            self._tell("chosen", selection)
+        return selection
 
     def _trained(self, jobs: Iterator[ClientJob], state: RunState) -> RoundPart:
         """Have the jobs done, and add up what comes here of them."""
@@ -118,24 +186,39 @@ class Federation:
             accumulator = self.config.aggregation.accumulate(accumulator, update)
             if update.state:
                 kept[str(update.client)] = update.state
-            lines.append(self._client_line(update, state.round + 1, sent))
+            lines.append(client_line(state.round + 1, self.names[update.client], update, sent))
             self._tell("client", lines[-1])
         return RoundPart(accumulator, lines, kept)
 
-    def _jobs(
-        self, cohort: Sequence[int], choices: Mapping[int, Any], state: RunState
-    ) -> Iterator[ClientJob]:
-        for client in cohort:
-            kept: Tree = state.clients.get(str(client), {})
-            yield ClientJob(
-                client,
-                state.round,
-                self.config.rounds,
-                self.config.seed,
-                state.adapter,
-                choices.get(client),
-                kept,
-            )
+    def _aggregated(self, accumulator: Any | None, state: RunState) -> tuple[Adapter, Tree, float]:
+        """Return the new adapter, what the aggregation remembers, and how far it went; of nobody, the old."""
+        if accumulator is None:
+            log.warning("Nobody was left with anything to train on in round %d.", state.round + 1)
+            return state.adapter, state.aggregation, 0.0
+        step, aggregation = self.config.aggregation.finish(state.adapter, accumulator, state.aggregation)
+        return state.adapter + self._at_server(step, state.round), aggregation, step.norm()
+
+    def _job(self, client: int, state: RunState) -> ClientJob:
+        kept: Tree = state.clients.get(str(client), {})
+        return ClientJob(client, state.round, self.config.rounds, self.config.seed, state.adapter, None, kept)
+
+    def _jobs(self, selection: Selection, state: RunState) -> Iterator[ClientJob]:
+        for client, choice in selection.choices.items():
+            job = self._job(client, state)
+            if client in selection.summaries:
+                job = replace(job, state={**job.state, "coreset": selection.summaries[client].kept})
+            yield replace(job, choice=choice)
+
+    def _kept(
+        self, selection: Selection, trained: Mapping[str, Tree], state: RunState
+    ) -> dict[str, dict[str, Tree]]:
+        """Return what the round's clients keep of their training and, where it is for longer, of the coreset."""
+        kept: dict[str, dict[str, Tree]] = {client: {"training": own} for client, own in trained.items()}
+        if self.config.coreset.remembers:
+            for client, summary in selection.summaries.items():
+                before = state.clients.get(str(client), {})
+                kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": summary.kept}
+        return kept
 
     def _refuse_diverged(self, update: ClientUpdate, number: int) -> None:
         """One NaN would spread to everybody's adapter for good; stop while the last round is still whole."""
@@ -151,22 +234,6 @@ class Federation:
             step = transform.server(step, generator(self.config.seed, "transform at server", number, round))
         return step
 
-    def _client_line(self, update: ClientUpdate, number: int, sent: int) -> Line:
-        return {
-            "round": number,
-            "scope": "client",
-            "client": self.names[update.client],
-            "examples": update.examples,
-            "tokens": update.tokens,
-            "response_tokens": update.response_tokens,
-            "steps": update.steps,
-            "train_loss": update.train_loss,
-            "update_norm": update.update_norm,
-            "bytes_up": update.update.wire_bytes,
-            "bytes_down": sent,
-            "machine": {"seconds": update.seconds},
-        }
-
     def _commit(self, state: RunState, lines: list[Line]) -> RunState:
         committed: RunState = self.commit(state, lines)
         self._tell("committed", committed, lines)
@@ -175,25 +242,3 @@ class Federation:
     def _tell(self, what: str, *news: Any) -> None:
         for observer in self.observers:
             getattr(observer, what)(*news)
-
-
-def _round_line(clients: Sequence[Line], number: int, norm: float, seconds: float) -> Line:
-    """Sum a round's client lines up."""
-    totals = {
-        key: sum(line[key] for line in clients)
-        for key in ("examples", "tokens", "response_tokens", "steps", "bytes_up", "bytes_down")
-    }
-    weighted = sum(line["train_loss"] * line["response_tokens"] for line in clients)
-    return {
-        "round": number,
-        "scope": "round",
-        "clients": len(clients),
-        **totals,
-        "train_loss": weighted / max(1, totals["response_tokens"]),
-        "update_norm": norm,
-        "machine": {
-            "seconds": seconds,
-            "tokens_per_second": totals["tokens"] / seconds,
-            "peak_memory_bytes": peak_memory_bytes(),
-        },
-    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from shepherd.model.adapter import Adapter, Layout
-from shepherd.tree import Tree
+from shepherd.tree import Tree, to_bytes
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class ClientJob:
         The global adapter.
     choice : object
         The coreset's choice for this client, or None.
-    state : mapping
-        What a stateful client kept; in a deployment this stays at the client.
+    state : mapping of str to Tree
+        What the client kept: of its ``training``, and of its ``coreset``. In a deployment this stays at the client.
     """
 
     client: int
@@ -34,7 +34,42 @@ class ClientJob:
     seed: int
     adapter: Adapter
     choice: Any | None = None
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Tree] = field(default_factory=dict)
+
+    def kept(self, part: str) -> Tree:
+        """Return what the client kept of its ``training`` or its ``coreset``; nothing at first."""
+        return self.state.get(part, {})
+
+
+@dataclass(frozen=True)
+class ClientSummary:
+    """What one client makes of its examples before the server chooses.
+
+    Attributes
+    ----------
+    client : int
+        The client's number.
+    message : Tree
+        What the server gets to see.
+    kept : Tree
+        What the client needs when it has been chosen for; it stays at the client.
+    seconds : float
+        Wall-clock time of the client's work.
+    """
+
+    client: int
+    message: Tree = field(default_factory=dict)
+    kept: Tree = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def wire_bytes(self) -> int:
+        """Length of the message's wire form, in bytes; nothing is sent of an empty one."""
+        return len(to_bytes(self.message)) if self.message else 0
+
+    def to_tree(self) -> Tree:
+        """Return the summary as a tree of tensors and JSON values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -47,6 +82,8 @@ class ClientUpdate:
         The client's number.
     update : Adapter
         Trained minus global adapter, after the client's side of the transforms.
+    selected : int
+        How many different examples it was given to train on.
     examples, tokens, response_tokens, steps : int
         What it trained on, with repetition.
     train_loss : float
@@ -56,11 +93,12 @@ class ClientUpdate:
     seconds : float
         Wall-clock time of the client's work.
     state : mapping
-        What a stateful client keeps for its next participation.
+        What a stateful client keeps of its training for its next participation.
     """
 
     client: int
     update: Adapter
+    selected: int
     examples: int
     tokens: int
     response_tokens: int
@@ -68,7 +106,7 @@ class ClientUpdate:
     train_loss: float
     update_norm: float
     seconds: float
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Tree = field(default_factory=dict)
 
     def to_tree(self) -> Tree:
         """Return the message as a tree of tensors and JSON values."""

@@ -85,6 +85,7 @@ def prepare(config: RunConfig) -> Prepared:
             "e.g. data.holdout.name=fraction data.holdout.fraction=0.05."
         )
     model = AdaptedModel(load_base(config.model), config.adapter, config.seed)
+    config.coreset.prepare(model)
     prompt, data = load_prompt(config.data.prompt, model.tokenizer), config.data
     examples, held_out = (
         encode(part, model.tokenizer, prompt, data.max_tokens, data.loss_on, config.run.encoded)

@@ -18,13 +18,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from shepherd.federation import Observer
 from shepherd.state import RunState
 
 Line = dict[str, Any]
 _SHOWN = 12
 
 
-class RunProgress:
+class RunProgress(Observer):
     """An observer that draws; on anything but a terminal it prints a line a round instead.
 
     Parameters
@@ -67,6 +68,16 @@ class RunProgress:
     def started(self, state: RunState, rounds: int) -> None:
         """Set the bar to where the run goes on."""
         self.bars.update(self.rounds, total=rounds, completed=state.round)
+
+    def selecting(self, round: int, clients: Sequence[str]) -> None:
+        """Begin the selection's bar."""
+        self.bars.reset(
+            self.clients, total=len(clients), visible=True, description=f"selection of round {round}"
+        )
+
+    def summarised(self, client: str) -> None:
+        """Advance the selection's bar."""
+        self.bars.advance(self.clients)
 
     def cohort(self, round: int, clients: Sequence[str]) -> None:
         """Begin the cohort's bar."""

@@ -8,27 +8,19 @@ from typing import Any
 
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
+from shepherd.federation import Observer
 
 
-class TrackerObserver:
+class TrackerObserver(Observer):
     """Passes the figures of a committed round on to one of Accelerate's trackers."""
 
     def __init__(self, tracker: Any) -> None:
         self.tracker = tracker
 
-    def started(self, state: Any, rounds: int) -> None:
-        """Nothing to pass on."""
-
-    def cohort(self, round: int, clients: Sequence[str]) -> None:
-        """Nothing to pass on."""
-
-    def client(self, line: dict[str, Any]) -> None:
-        """Clients' figures are passed on with their round."""
-
     def committed(self, state: Any, lines: Sequence[dict[str, Any]]) -> None:
         """Pass on the round's and the global figures, named scope/figure."""
         for line in lines:
-            if line["scope"] != "client":
+            if line["scope"] in ("global", "round"):
                 self.tracker.log(dict(_figures(line, line["scope"])), step=line["round"])
 
 

@@ -33,6 +33,7 @@ def sent(update: Adapter, examples: int = 1, response_tokens: int = 1) -> Client
     return ClientUpdate(
         client=0,
         update=update,
+        selected=examples,
         examples=examples,
         tokens=0,
         response_tokens=response_tokens,

@@ -16,12 +16,13 @@ from shepherd.data.instructions import Instructions
 from shepherd.data.prompts import PLAIN
 from shepherd.evaluation.evaluate import EvaluationConfig, Evaluator
 from shepherd.evaluation.generation import greedy_answers
-from shepherd.evaluation.loss import held_out_losses
 from shepherd.evaluation.rouge import rouge_l
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.model.base import BaseModelConfig, load_base
+from shepherd.model.batch import load
 from shepherd.model.kinds import Lora
+from shepherd.model.losses import example_losses
 
 CATEGORIES = ["b", "a", "b", "b", "a", "c"]
 
@@ -62,7 +63,7 @@ def test_the_line_is_the_adapters_loss(
 ) -> None:
     evaluation = evaluator(instructions, tokenizer, tmp_path)
     line = evaluation.evaluate(model, adapter, round=1, rounds=3).line
-    losses = held_out_losses(model, evaluation.examples, 4096)
+    losses = example_losses(model, load(evaluation.examples, range(len(evaluation.examples))), 4096)
     assert model.read().to_bytes() == adapter.to_bytes()
     assert line["loss"] == losses.mean
     assert line["perplexity"] == pytest.approx(math.exp(line["loss"]))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shepherd.coreset.base import Coreset
 from shepherd.data.population import ClientView
+from shepherd.messages import ClientJob
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
 
 
 class Full(Coreset):
@@ -15,6 +19,6 @@ class Full(Coreset):
 
     name: str = "full"
 
-    def examples(self, view: ClientView, choice: Any | None) -> np.ndarray:
+    def examples(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> np.ndarray:
         """Return all of the client's rows."""
         return view.rows

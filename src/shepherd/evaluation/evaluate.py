@@ -13,9 +13,10 @@ from pydantic import Field
 from shepherd.data.encoding import EncodedExamples
 from shepherd.data.instructions import Instructions
 from shepherd.evaluation.generation import greedy_answers
-from shepherd.evaluation.loss import held_out_losses
 from shepherd.evaluation.rouge import rouge_l
 from shepherd.model.adapter import Adapter
+from shepherd.model.batch import load
+from shepherd.model.losses import example_losses
 from shepherd.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Evaluator:
         """Measure `adapter` as it is after `round` rounds."""
         began = time.perf_counter()
         model.write(adapter)
-        losses = held_out_losses(model, self.examples, self.config.batch_tokens)
+        loaded = load(self.examples, range(len(self.examples)))
+        losses = example_losses(model, loaded, self.config.batch_tokens)
         line: dict[str, Any] = {
             "round": round,
             "scope": "global",

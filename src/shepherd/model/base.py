@@ -63,7 +63,7 @@ def load_tokenizer(config: BaseModelConfig) -> Any:
     """Load the base model's tokenizer; it always has a padding token afterwards."""
     from transformers import AutoTokenizer
 
-    source, local = _source(config.base)
+    source, local = source_of(config.base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=config.trust_remote_code, local_files_only=local
@@ -93,7 +93,7 @@ def load_base(config: BaseModelConfig) -> Base:
     from transformers.utils.logging import disable_progress_bar
 
     device = choose_device(config.device)
-    source, local = _source(config.base)
+    source, local = source_of(config.base)
     quantisation = _quantisation(config, device)
     tokenizer = load_tokenizer(config)
     disable_progress_bar()
@@ -104,12 +104,12 @@ def load_base(config: BaseModelConfig) -> Base:
             trust_remote_code=config.trust_remote_code,
             local_files_only=local,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that `_check_complete` can refuse them by name
+            ignore_mismatched_sizes=True,  # so that `check_complete` can refuse them by name
             **quantisation,
         )
     except Exception as error:  # a broken file can raise anything
         raise ShepherdError(f"Cannot load base model '{config.base}': {first_line(error)}") from error
-    _check_complete(found, config.base)
+    check_complete(found, config.base)
     if config.quantisation == "none":
         model.to(device)
     model.requires_grad_(False).eval()
@@ -155,7 +155,7 @@ def fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-def _source(name: str) -> tuple[str, bool]:
+def source_of(name: str) -> tuple[str, bool]:
     """Return where `name` is loaded from, and whether only local files may be used."""
     if name == EMBEDDED:
         return str(resources.files("shepherd") / "assets" / EMBEDDED), True
@@ -180,7 +180,7 @@ def _source(name: str) -> tuple[str, bool]:
     return str(path), True
 
 
-def _check_complete(found: Mapping[str, Any], name: str) -> None:
+def check_complete(found: Mapping[str, Any], name: str) -> None:
     """Refuse a base that transformers would fill up with random weights."""
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         keys = sorted(map(str, found.get(what) or ()))
@@ -191,7 +191,7 @@ def _check_complete(found: Mapping[str, Any], name: str) -> None:
         elif keys:
             raise ShepherdError(
                 f"The weights of '{name}' do not fit its config.json: {len(keys)} {what.replace('_keys', '')}, such "
-                f"as {keys[0]}; give a complete causal language model."
+                f"as {keys[0]}; give a complete model."
             )
 
 

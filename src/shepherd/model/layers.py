@@ -6,7 +6,7 @@ rests on one architecture: the layers are the base's longest list of modules of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,11 @@ class RepeatedLayers:
         self._layers: list[Any] = max(lists, key=len, default=[])
         self._compiled: list[_Forward] = []
         self.threads = 1 if device.type == "cpu" else torch.get_num_threads()
+
+    @property
+    def list(self) -> Sequence[nn.Module]:
+        """The layers, the lowest first; none where there is no list of modules of one class."""
+        return self._layers
 
     @contextmanager
     def run(self, compiled: bool = False, recomputed: bool = False) -> Iterator[None]:

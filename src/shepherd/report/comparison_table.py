@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from rich import box
 from rich.table import Table
@@ -21,28 +21,39 @@ _LABEL = 24  # characters of a label that are kept in one piece
 _Cells = list[tuple[str, bool]]
 
 
+class Labelled(Protocol):
+    """What a line of a table is about: it has a name."""
+
+    @property
+    def label(self) -> str:
+        """The name its line begins with."""
+
+
+Line = TypeVar("Line", bound=Labelled)
+
+
 @dataclass(frozen=True)
-class _Column:
+class Column(Generic[Line]):
     """A column: its heading, the value of a row, how a row is written, and which extreme is best."""
 
     heading: str
-    value: Callable[[Row], float | None]
-    write: Callable[[Row], str]
+    value: Callable[[Line], float | None]
+    write: Callable[[Line], str]
     best: Callable[..., float] | None = None
 
 
-def _columns(comparison: Comparison) -> list[_Column]:
-    columns = [
-        _Column("Examples", lambda row: row.examples, lambda row: whole(row.examples)),
-        _Column("Loss", lambda row: row.loss, lambda row: fixed(row.loss), min),
-        _Column("Ratio", lambda row: row.relative_loss, lambda row: fixed(row.relative_loss)),
-        _Column("Best (round)", lambda row: row.best_loss, _best_loss, min),
-        _Column("Perplexity", lambda row: row.perplexity, lambda row: fixed(row.perplexity, 2), min),
+def _columns(comparison: Comparison) -> list[Column[Row]]:
+    columns: list[Column[Row]] = [
+        Column("Examples", lambda row: row.examples, lambda row: whole(row.examples)),
+        Column("Loss", lambda row: row.loss, lambda row: fixed(row.loss), min),
+        Column("Ratio", lambda row: row.relative_loss, lambda row: fixed(row.relative_loss)),
+        Column("Best (round)", lambda row: row.best_loss, _best_loss, min),
+        Column("Perplexity", lambda row: row.perplexity, lambda row: fixed(row.perplexity, 2), min),
     ]
     if comparison.has_rouge:
         columns += [
-            _Column("ROUGE-L", lambda row: row.rouge_l, lambda row: fixed(row.rouge_l), max),
-            _Column("Ratio", lambda row: row.relative_rouge_l, lambda row: fixed(row.relative_rouge_l)),
+            Column("ROUGE-L", lambda row: row.rouge_l, lambda row: fixed(row.rouge_l), max),
+            Column("Ratio", lambda row: row.relative_rouge_l, lambda row: fixed(row.relative_rouge_l)),
         ]
     return columns
 
@@ -51,7 +62,7 @@ def _best_loss(row: Row) -> str:
     return f"{fixed(row.best_loss)} ({row.best_round})"
 
 
-def _cells(column: _Column, rows: Sequence[Row]) -> _Cells:
+def _cells(column: Column[Line], rows: Sequence[Line]) -> _Cells:
     """Return each row's text and whether it is the best of at least two."""
     values = [column.value(row) for row in rows]
     known = [value for value in values if value is not None and is_number(value)]
@@ -85,9 +96,28 @@ def comparison_table(comparison: Comparison) -> Table:
     caption = f"Loss in nats per response token. A ratio above 1: {reference} is the better one."
     if comparison.several_bases:
         caption += " The base models differ: their losses compare only if their tokenizers are the same."
-    cells = [(column.heading, _cells(column, comparison.rows)) for column in _columns(comparison)]
-    table = _table("The models on the held-out questions", caption)
-    return _fill(table, "Model", [row.label for row in comparison.rows], cells)
+    title = "The models on the held-out questions"
+    return line_table(title, caption, "Model", comparison.rows, _columns(comparison))
+
+
+def line_table(
+    title: str, caption: str, first: str, lines: Sequence[Line], columns: Sequence[Column[Line]]
+) -> Table:
+    """Return a table for the terminal, one line for each of `lines`; the best of each column is bold.
+
+    Parameters
+    ----------
+    title, caption : str
+        What stands above and below.
+    first : str
+        The heading of the labels.
+    lines : sequence
+        What the lines are about.
+    columns : sequence of Column
+        What is said about each.
+    """
+    cells = [(column.heading, _cells(column, lines)) for column in columns]
+    return _fill(_table(title, caption), first, [line.label for line in lines], cells)
 
 
 def category_table(
@@ -118,7 +148,7 @@ def _category_cells(rows: Sequence[Row], figure: str, category: str) -> _Cells:
         return _by_category(row, figure).get(category)
 
     best = min if figure == "loss" else max
-    return _cells(_Column(category, value, lambda row: fixed(value(row)), best), rows)
+    return _cells(Column(category, value, lambda row: fixed(value(row)), best), rows)
 
 
 def _by_category(row: Row, figure: str) -> dict[str, float]:
@@ -132,10 +162,11 @@ def to_markdown(comparison: Comparison) -> str:
         tables.append(category_table(comparison, columns=None))
     if any(row.rouge_l_by_category for row in comparison.rows):
         tables.append(category_table(comparison, "rouge_l", columns=None))
-    return "\n".join(_markdown(table) for table in tables)
+    return "\n".join(map(markdown, tables))
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """Return a terminal table as a Markdown table, its title above and its caption below."""
     headings = [_markdown_cell(column.header) for column in table.columns]
     rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
     body = zip(*([_markdown_cell(cell) for cell in column.cells] for column in table.columns), strict=True)
@@ -151,13 +182,22 @@ def _markdown_cell(cell: object) -> str:
 
 def to_csv(comparison: Comparison) -> str:
     """Return every figure, overall and by category, one line per model, unrounded."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     overall = ["rounds", "examples", "loss", "best_loss", "best_round", "perplexity", "rouge_l"]
     overall += ["relative_loss", "relative_rouge_l"]
     by_category = [(figure, name) for figure in ("loss", "rouge_l") for name in comparison.categories]
-    writer.writerow(["model", *overall, *(f"{figure}[{name}]" for figure, name in by_category)])
-    for row in comparison.rows:
-        values = [getattr(row, name) for name in overall]
-        writer.writerow([row.label, *values, *(_by_category(row, f).get(name) for f, name in by_category)])
+    headings = ["model", *overall, *(f"{figure}[{name}]" for figure, name in by_category)]
+    return csv_text(headings, (_csv_line(row, overall, by_category) for row in comparison.rows))
+
+
+def _csv_line(row: Row, overall: Sequence[str], by_category: Sequence[tuple[str, str]]) -> list[object]:
+    values = [getattr(row, name) for name in overall]
+    return [row.label, *values, *(_by_category(row, figure).get(name) for figure, name in by_category)]
+
+
+def csv_text(headings: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """Return headings and lines as CSV; what is None is left empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(headings)
+    writer.writerows(lines)
     return stream.getvalue()

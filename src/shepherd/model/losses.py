@@ -1,4 +1,7 @@
-"""Held-out loss: nats per response token, overall and per category."""
+"""The loss of every example under the adapter that is in the model, without gradients.
+
+It knows batches and losses; what they are wanted for, evaluation or choosing examples, is others' business.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from shepherd.data.encoding import EncodedExamples
-from shepherd.model.batch import Example, collate, load
+from shepherd.model.batch import Example, collate
 from shepherd.model.lanes import in_lanes
 from shepherd.model.micro_batches import plan
 
@@ -21,61 +23,65 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Losses:
-    """Summed loss (nats, float64) and number of labels of every held-out example."""
+class ExampleLosses:
+    """Summed loss (nats, float64) and number of labels of every example, [examples]."""
 
     sums: np.ndarray
     labels: np.ndarray
 
     @property
     def mean(self) -> float:
-        """Nats per response token over all examples."""
+        """Nats per label over all examples."""
         return float(self.sums.sum() / self.labels.sum())
 
     def by_group(self, groups: np.ndarray) -> dict[str, float]:
-        """Return nats per response token within every group of examples."""
+        """Return nats per label within every group of examples."""
         return {
             str(group): float(self.sums[groups == group].sum() / self.labels[groups == group].sum())
             for group in np.unique(groups)
         }
 
+    @property
+    def means(self) -> np.ndarray:
+        """Nats per label of every example; 0 where there is no label."""
+        return self.sums / np.maximum(self.labels, 1)
 
-def held_out_losses(model: AdaptedModel, examples: EncodedExamples, budget: int) -> Losses:
+
+def example_losses(model: AdaptedModel, examples: Sequence[Example], budget: int) -> ExampleLosses:
     """Return the loss of every example under the adapter that is in `model`.
 
     Parameters
     ----------
     model : AdaptedModel
         The model, in evaluation mode.
-    examples : EncodedExamples
-        The held-out examples.
+    examples : sequence of Example
+        What to compute the loss of.
     budget : int
-        Padded tokens in a batch, at most.
+        Padded tokens in a batch, at most (one example may be longer).
     """
-    loaded = load(examples, range(len(examples)))
     sums, labels = np.zeros(len(examples)), np.zeros(len(examples))
-    for group in plan([loaded], budget, model.prefix_cost):
+    for group in plan([examples], budget, model.prefix_cost):
         with torch.inference_mode():
             prefix = model.prefix(group.prefix)
 
-        compute = partial(_label_losses, model, loaded, len(group.prefix), prefix)
+        compute = partial(_label_losses, model, examples, len(group.prefix), prefix)
         for (rows,), (found, owners) in zip(
             group.parts, in_lanes(compute, group.parts, model.lanes), strict=True
         ):
             sums[rows] = np.bincount(owners, weights=found, minlength=len(rows))
             labels[rows] = np.bincount(owners, minlength=len(rows))
-    return Losses(sums, labels)
+    return ExampleLosses(sums, labels)
 
 
 @torch.inference_mode()
 def _label_losses(
     model: AdaptedModel,
-    loaded: Sequence[Example],
+    examples: Sequence[Example],
     start: int,
     prefix: SharedPrefix | None,
     part: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the loss of every label of a micro-batch, and which of its rows it belongs to."""
     (places,) = part
-    batch = collate([loaded[place] for place in places], model.device, start)
+    batch = collate([examples[place] for place in places], model.device, start)
     return model.token_losses(batch, prefix).cpu().double().numpy(), batch.owners.cpu().numpy()

@@ -9,10 +9,11 @@ import torch
 import transformers
 
 from shepherd.data.encoding import EncodedExamples
-from shepherd.evaluation.loss import Losses, held_out_losses
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.base import BaseModelConfig, load_base
+from shepherd.model.batch import load
 from shepherd.model.kinds import Lora
+from shepherd.model.losses import ExampleLosses, example_losses
 
 
 @pytest.fixture
@@ -23,6 +24,10 @@ def examples() -> EncodedExamples:
     prompts = np.array([draw.integers(1, length) for length in lengths], dtype=np.int32)
     tokens = draw.integers(3, 4096, lengths.sum()).astype(np.uint16)
     return EncodedExamples(tokens, np.concatenate([[0], np.cumsum(lengths)]), prompts, 0, "")
+
+
+def losses_of(model: AdaptedModel, examples: EncodedExamples, budget: int) -> ExampleLosses:
+    return example_losses(model, load(examples, range(len(examples))), budget)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_it_is_transformers_own_loss(
     model.read().save(tmp_path / "adapter", model.peft_config())
     base = transformers.AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     plain = peft.PeftModel.from_pretrained(base, tmp_path / "adapter")
-    found = held_out_losses(model, examples, budget=100)
+    found = losses_of(model, examples, budget=100)
     for row in range(len(examples)):
         tokens, prompt = examples.example(row)
         ids = torch.from_numpy(tokens)[None]
@@ -52,7 +57,7 @@ def test_it_is_transformers_own_loss(
 
 
 def test_the_budget_changes_nothing_but_rounding(model: AdaptedModel, examples: EncodedExamples) -> None:
-    one, other = (held_out_losses(model, examples, budget) for budget in (1, 10_000))
+    one, other = (losses_of(model, examples, budget) for budget in (1, 10_000))
     np.testing.assert_allclose(one.sums, other.sums, rtol=1e-6)
     np.testing.assert_array_equal(one.labels, other.labels)
 
@@ -60,15 +65,15 @@ def test_the_budget_changes_nothing_but_rounding(model: AdaptedModel, examples: 
 def test_measuring_changes_nothing(model: AdaptedModel, examples: EncodedExamples) -> None:
     adapter, generator = model.read().to_bytes(), torch.get_rng_state()
     model.peft.eval()
-    first = held_out_losses(model, examples, 500)
-    assert np.array_equal(first.sums, held_out_losses(model, examples, 500).sums)
+    first = losses_of(model, examples, 500)
+    assert np.array_equal(first.sums, losses_of(model, examples, 500).sums)
     assert model.read().to_bytes() == adapter
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(parameter.grad is None for parameter in model.peft.parameters())
 
 
 def test_every_label_weighs_the_same() -> None:
-    losses = Losses(np.array([2.0, 30.0, 4.0]), np.array([1.0, 10.0, 4.0]))
+    losses = ExampleLosses(np.array([2.0, 30.0, 4.0]), np.array([1.0, 10.0, 4.0]))
     assert losses.mean == pytest.approx(36 / 15)
     groups = np.array(["x", "y", "x"])
     assert losses.by_group(groups) == {"x": pytest.approx(6 / 5), "y": pytest.approx(3.0)}

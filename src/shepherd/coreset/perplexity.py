@@ -1,0 +1,47 @@
+"""Examples by how well the tuned model already predicts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from shepherd.coreset.size import SizedCoreset
+from shepherd.data.population import ClientView
+from shepherd.messages import ClientJob
+from shepherd.model.batch import load
+from shepherd.model.losses import example_losses
+
+if TYPE_CHECKING:
+    from shepherd.model.adapted import AdaptedModel
+
+_BATCH_TOKENS = 4096
+
+
+class Perplexity(SizedCoreset):
+    """Every client keeps the examples whose response has the lowest, the highest or a middling perplexity.
+
+    The perplexity is that of the response under the round's global adapter. That the middle is best for
+    pretraining is a finding of Marion et al. (arXiv 2309.04564); FedHDS (arXiv 2410.10926) compares itself with
+    selection by perplexity without saying which end is kept.
+
+    Attributes
+    ----------
+    keep : str
+        ``lowest``, ``highest``, or ``middle``: those nearest to the client's median.
+    """
+
+    name: str = "perplexity"
+    keep: Literal["lowest", "highest", "middle"] = "middle"
+
+    def examples(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> np.ndarray:
+        """Return the rows that are kept, in ascending order; of equals the first."""
+        model.write(job.adapter)
+        losses = example_losses(model, load(view.examples, view.rows), _BATCH_TOKENS).means
+        rank = {
+            "lowest": losses,
+            "highest": -losses,
+            "middle": np.abs(losses - np.median(losses)),
+        }[self.keep]
+        chosen = np.argsort(rank, kind="stable")[: self.size(len(view))]
+        return view.rows[np.sort(chosen)]

@@ -1,0 +1,93 @@
+"""The lines of metrics.jsonl that the round loop writes: one a client, one a selection, one a round.
+
+Every figure has its unit in its name, and what depends on the machine stands apart, under ``machine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shepherd.machine import peak_memory_bytes
+from shepherd.messages import ClientSummary, ClientUpdate
+
+Line = dict[str, Any]
+_SUMMED = ("selected", "examples", "tokens", "response_tokens", "steps", "bytes_up", "bytes_down")
+
+
+def selection_line(
+    round: int, client: str, held: int, summary: ClientSummary, figures: dict[str, Any]
+) -> Line:
+    """Say what a client, which holds `held` examples, was asked for the coreset, and the coreset's figures."""
+    return {
+        "round": round,
+        "scope": "selection",
+        "client": client,
+        "examples_held": held,
+        "bytes_up": summary.wire_bytes,
+        **figures,
+        "machine": {"seconds": summary.seconds},
+    }
+
+
+def client_line(round: int, client: str, update: ClientUpdate, bytes_down: int) -> Line:
+    """Say what a client did."""
+    return {
+        "round": round,
+        "scope": "client",
+        "client": client,
+        "selected": update.selected,
+        "examples": update.examples,
+        "tokens": update.tokens,
+        "response_tokens": update.response_tokens,
+        "steps": update.steps,
+        "train_loss": update.train_loss,
+        "update_norm": update.update_norm,
+        "bytes_up": update.update.wire_bytes,
+        "bytes_down": bytes_down,
+        "machine": {"seconds": update.seconds},
+    }
+
+
+def round_line(
+    round: int,
+    clients: Sequence[Line],
+    selections: Sequence[Line],
+    held: int,
+    norm: float,
+    seconds: float,
+    selection_seconds: float,
+) -> Line:
+    """Sum a round up.
+
+    Parameters
+    ----------
+    round : int
+        The round, from 1.
+    clients, selections : sequence of Line
+        What the clients that trained did, and what those that were asked sent.
+    held : int
+        Examples held by everybody who takes part.
+    norm : float
+        Of the aggregated step.
+    seconds, selection_seconds : float
+        Wall-clock time of the whole, and of choosing.
+    """
+    totals = {key: sum(line[key] for line in clients) for key in _SUMMED}
+    totals["bytes_up"] += sum(line["bytes_up"] for line in selections)
+    weighted = sum(line["train_loss"] * line["response_tokens"] for line in clients)
+    return {
+        "round": round,
+        "scope": "round",
+        "clients": len(clients),
+        "examples_held": held,
+        **totals,
+        "train_loss": weighted / max(1, totals["response_tokens"]) if clients else None,
+        "update_norm": norm,
+        "machine": {
+            "seconds": seconds,
+            "selection_seconds": selection_seconds,
+            "tokens_per_second": totals["tokens"] / seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+        },
+    }
