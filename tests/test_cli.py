@@ -111,6 +111,29 @@ def test_baselines_compare_generate_and_export(
     assert "--format is 'xml'" in refusal(shepherd("compare", run, "--format", "xml"))
 
 
+def test_compare_over_seeds_prints_a_line_a_method_and_draws_it(
+    shepherd: Any, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    from shepherd.config import parse_config
+
+    runs = []
+    for seed in (0, 1):
+        place = {**tiny["run"], "name": f"tiny-{seed}"}
+        runs.append(str(execute(parse_config({**tiny, "rounds": 1, "seed": seed, "run": place})).directory))
+    picture = tmp_path / "seeds.png"
+    code, printed, _ = shepherd("compare", *runs, "--over-seeds", "--format", "csv", "--figure", picture)
+    assert code == 0
+    assert [line.split(",")[:2] for line in printed.splitlines()] == [["method", "seeds"], ["tiny", "2"]]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "| tiny | 2 |" in shepherd("compare", *runs, "--over-seeds", "--format", "markdown")[1]
+    assert "The methods over seeds" in shepherd("compare", *runs, "--over-seeds")[1]
+
+    assert "the same seed 0" in refusal(shepherd("compare", runs[0], runs[0], "--over-seeds"))
+    assert ".png or .svg" in refusal(shepherd("compare", *runs, "--over-seeds", "--figure", "x.pdf"))
+    assert "add --over-seeds" in refusal(shepherd("compare", runs[0], "--figure", "x.png"))
+    assert "--format is 'xml'" in refusal(shepherd("compare", *runs, "--over-seeds", "--format", "xml"))
+
+
 def rows(count: int, **changes: Any) -> str:
     made = [{"instruction": f"Say {n}", "response": f"{n}", "category": "abcd"[n % 4]} for n in range(count)]
     return "".join(json.dumps({**row, **changes}) + "\n" for row in made)

@@ -172,7 +172,8 @@ def _compare_over_seeds(runs: list[Path], form: str, figure: Path | None) -> Non
     elif form == "csv":
         sys.stdout.write(seeds.to_csv(comparison))
     else:
-        out.print(seeds.seeds_table(comparison))
+        for table in seeds.terminal_tables(comparison):
+            out.print(table)
 
 
 @app.command()

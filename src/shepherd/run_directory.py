@@ -36,6 +36,7 @@ class RunDirectory:
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.answers = path / "answers.jsonl"
+        self.selection = path / "selection.json"
         self.checkpoints = path / "checkpoints"
         self.adapter = path / "adapter"
 
@@ -183,6 +184,10 @@ class RunDirectory:
     def write_answers(self, answers: Sequence[dict[str, Any]]) -> None:
         """Write the answers of the last evaluation that asked for some."""
         write_atomically(self.answers, "".join(json.dumps(a, ensure_ascii=False) + "\n" for a in answers))
+
+    def write_selection(self, sketch: dict[str, Any]) -> None:
+        """Write the sketch of the last selection: thousands of points, so not one coordinate a line."""
+        write_atomically(self.selection, json.dumps(sketch) + "\n")
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of the run."""

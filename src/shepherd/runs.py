@@ -10,8 +10,9 @@ from typing import Any
 
 from shepherd.backend import LocalBackend, SharedBackend
 from shepherd.config import RunConfig, load_config, parse_config
+from shepherd.coreset.sketch import sketch
 from shepherd.errors import ShepherdError
-from shepherd.federation import Federation, Observer
+from shepherd.federation import Federation, Observer, Selection
 from shepherd.machine import describe_machine, git_commit, versions
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
@@ -121,8 +122,9 @@ def _execute(
     prepared = prepare(config)
     directory.write_config(config)
     state = directory.restore(prepared.model.initial)
+    own = [_SelectionSketcher(directory, prepared.population.names)] if config.coreset.asks else []
     with start_trackers(config) as trackers:
-        federation = _federation(config, prepared, directory, processes, [*trackers, *observers])
+        federation = _federation(config, prepared, directory, processes, [*own, *trackers, *observers])
         if state is None:
             directory.write("environment.json", _environment(config, prepared))
             directory.write("allocation.json", prepared.dealt.heterogeneity().to_dict())
@@ -134,6 +136,22 @@ def _execute(
     directory.write_adapter(state.adapter, prepared.model.peft_config())
     processes.wait()
     return Run(directory.path, config)
+
+
+class _SelectionSketcher(Observer):
+    """Leaves in the run directory what a picture of the last round's selection needs.
+
+    It writes before the round is committed, as answers are: a round that is repeated writes the same again.
+    """
+
+    def __init__(self, directory: RunDirectory, names: Sequence[str]) -> None:
+        self.directory = directory
+        self.names = names
+
+    def chosen(self, selection: Selection) -> None:
+        found = sketch(selection.round, self.names, selection.summaries, selection.choices)
+        if found is not None:
+            self.directory.write_selection(found)
 
 
 def _take_part(config: RunConfig, directory: RunDirectory, processes: Processes) -> Run:

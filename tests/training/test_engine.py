@@ -355,8 +355,8 @@ def test_a_base_that_drops_out_trains_one_client_at_a_time(adapted: Adapted) -> 
 
 
 def test_what_drops_out_is_never_shared(adapted: Adapted) -> None:
-    assert adapted().prefix_cost is not None
-    assert adapted(dropout=0.1).prefix_cost is None
+    assert Engine().chosen(adapted())["shares_prefixes"]
+    assert not Engine().chosen(adapted(dropout=0.1))["shares_prefixes"]
 
 
 def test_the_same_seed_gives_the_same_bits(adapted: Adapted, examples: EncodedExamples) -> None:

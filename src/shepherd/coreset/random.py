@@ -84,4 +84,4 @@ class Random(SizedCoreset):
         lines = [line for line in read_metrics(Path(path)) if line["scope"] == "client"]
         if not lines:
             raise ShepherdError(f"coreset.matched: no client has trained in {path}; give a run that has.")
-        return {(line["round"], line["client"]): line.get("selected", line["examples"]) for line in lines}
+        return {(line["round"], line["client"]): int(line["selected"]) for line in lines}

@@ -131,9 +131,10 @@ class AdaptedModel:
     def prefix_cost(self) -> int | None:
         """What one more pass over a shared prefix costs here beyond its own tokens, in tokens.
 
-        It is the time of starting its kernels. None where sharing would not be exact; tried when first asked.
+        It is the time of starting its kernels. None where sharing would not be exact; tried when first asked. It
+        never is in training where something drops out: every row loses other values of the prefix.
         """
-        exact = not (self.drops_out or self._positions_depend_on_length) and prefixes_are_exact(self)
+        exact = not self._positions_depend_on_length and prefixes_are_exact(self)
         return _PREFIX_COSTS.get(self.device.type, 512) if exact else None
 
     def read(self) -> Adapter:

@@ -48,7 +48,7 @@ class RepeatedLayers:
         self.threads = 1 if device.type == "cpu" else torch.get_num_threads()
 
     @property
-    def list(self) -> Sequence[nn.Module]:
+    def modules(self) -> Sequence[nn.Module]:
         """The layers, the lowest first; none where there is no list of modules of one class."""
         return self._layers
 

@@ -81,7 +81,9 @@ def _table(title: str, caption: str) -> Table:
 
 
 def _fill(table: Table, first: str, labels: Sequence[str], columns: list[tuple[str, _Cells]]) -> Table:
-    table.add_column(first, overflow="fold", min_width=min(_LABEL, max(map(len, labels), default=0)))
+    longest = max(map(len, (first, *labels)))
+    # A width, not a least width: rich shrinks a column below that first and then crops the last ones instead.
+    table.add_column(first, overflow="fold", width=min(_LABEL, longest))
     for heading, _ in columns:
         table.add_column(Text(heading), justify="right", overflow="fold")
     for position, label in enumerate(labels):

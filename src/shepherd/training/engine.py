@@ -83,7 +83,7 @@ class Engine(Training):
             "clients_at_once": self.together(model),
             "micro_tokens": self._budget(model),
             "lanes": model.lanes,
-            "shares_prefixes": self.share_prefixes and model.prefix_cost is not None,
+            "shares_prefixes": self._prefix_cost(model) is not None,
         }
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
@@ -165,8 +165,7 @@ class Engine(Training):
         gradients, values = stack.gradients[: len(clients)], stack.values[: len(clients)]
         gradients.zero_()
         batches = [client.load(step) for client in clients]
-        cost = model.prefix_cost if self.share_prefixes else None
-        losses = add_gradients(model, carried, batches, self._budget(model), cost)
+        losses = add_gradients(model, carried, batches, self._budget(model), self._prefix_cost(model))
         if anchor is not None and self.correction is not None:
             gradients.copy_(self.correction.gradient(gradients, values, anchor[: len(clients)]))
         if self.clip_norm is not None:
@@ -175,6 +174,9 @@ class Engine(Training):
         for client, batch in zip(clients, batches, strict=True):
             client.step(batch)
         return losses
+
+    def _prefix_cost(self, model: AdaptedModel) -> int | None:
+        return model.prefix_cost if self.share_prefixes and not model.drops_out else None
 
     def _budget(self, model: AdaptedModel) -> int:
         return min(self.micro_tokens or _BUDGETS.get(model.device.type, 16384), model.most_tokens)

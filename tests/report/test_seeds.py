@@ -1,0 +1,281 @@
+"""Methods over seeds: what counts as one method, and that every figure is what plain statistics say it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from shepherd.errors import ShepherdError
+from shepherd.report.record import Record, read_record
+from shepherd.report.seeds import (
+    SeedComparison,
+    compare_over_seeds,
+    seeds_figure,
+    seeds_table,
+    terminal_tables,
+    to_csv,
+    to_markdown,
+    write_seeds_figure,
+)
+
+MakeSeed = Callable[..., Record]
+FLOORS = {"fedit": {0: 3.0, 1: 3.2, 2: 3.1}, "fedhds": {0: 3.1, 1: 3.25, 2: 3.3}}
+
+
+@pytest.fixture
+def make_seed(make_run: Callable[..., Path], tmp_path: Path) -> MakeSeed:
+    """Writes a run of a method and a seed; hold-outs go by seed."""
+
+    def made(method: str, seed: int, name: str | None = None, epochs: float = 1.0, **options: Any) -> Record:
+        path = tmp_path / (name or f"{method}-{seed}")
+        make_run(path, **{"fingerprint": f"of seed {seed}", **options})
+        config = yaml.safe_load((path / "config.yaml").read_text())
+        config |= {
+            "seed": seed,
+            "coreset": {"name": method},
+            "training": {"name": "engine", "epochs": epochs},
+        }
+        config["run"] = {"root": str(path.parent), "name": path.name}
+        (path / "config.yaml").write_text(yaml.safe_dump(config))
+        return read_record(path)
+
+    return made
+
+
+@pytest.fixture
+def records(make_seed: MakeSeed) -> list[Record]:
+    return [
+        make_seed(method, seed, floor=floor)
+        for method, floors in FLOORS.items()
+        for seed, floor in floors.items()
+    ]
+
+
+def _finals(records: list[Record], figure: str = "loss") -> list[float]:
+    return [record.final[figure] for record in records]
+
+
+def _cells(comparison: SeedComparison, heading: str, which: int = 0) -> list[str]:
+    columns = [column for column in seeds_table(comparison).columns if str(column.header) == heading]
+    return [str(cell) for cell in columns[which].cells]
+
+
+def test_runs_that_differ_in_seed_and_place_are_one_method(records: list[Record]) -> None:
+    fedit, fedhds = compare_over_seeds(records).methods
+    assert (fedit.label, fedhds.label) == ("fedit", "fedhds")
+    assert fedit.seeds == fedhds.seeds == [0, 1, 2]
+    assert fedit.loss.mean == pytest.approx(statistics.mean(_finals(records[:3])))
+    assert fedit.loss.deviation == pytest.approx(statistics.stdev(_finals(records[:3])))
+    assert fedit.rouge_l.mean == pytest.approx(statistics.mean(_finals(records[:3], "rouge_l")))
+    assert fedit.examples.mean == records[0].examples
+    assert fedit.training_seconds.mean == 80.0
+
+
+def test_differences_are_paired_by_seed(records: list[Record]) -> None:
+    # Order and missing seeds must not pair a run with another seed's.
+    reference, other = compare_over_seeds([records[1], records[0], records[5], records[3]]).methods
+    assert other.loss_difference.by_seed == {0: records[3].final["loss"] - records[0].final["loss"]}
+    assert reference.loss_difference.mean is None
+    whole = compare_over_seeds(records).methods[1]
+    pairs = [b - a for a, b in zip(_finals(records[:3]), _finals(records[3:]), strict=True)]
+    assert whole.loss_difference.mean == pytest.approx(statistics.mean(pairs))
+    assert whole.loss_difference.deviation == pytest.approx(statistics.stdev(pairs))
+    assert whole.loss_difference.deviation < whole.loss.deviation
+
+
+def test_the_table_says_mean_and_spread_and_marks_the_best(records: list[Record]) -> None:
+    comparison = compare_over_seeds(records)
+    method = comparison.methods[1]
+    assert _cells(comparison, "Loss")[1] == f"{method.loss.mean:.3f} ± {method.loss.deviation:.3f}"
+    pairs = method.loss_difference
+    assert _cells(comparison, "Difference") == ["–", f"{pairs.mean:+.3f} ± {pairs.deviation:.3f}"]
+    assert _cells(comparison, "Difference", 1)[1].startswith("-")
+    losses = list(seeds_table(comparison).columns[2].cells)
+    assert [getattr(cell, "style", "") for cell in losses] == ["bold", ""]
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(*terminal_tables(comparison))
+    line, costs = (line for line in console.export_text().splitlines() if line.startswith(" fedit"))
+    assert costs.split() == ["fedit", "1,200", "1", "min", "20", "s"]
+    assert line.split()[:5] == ["fedit", "3", *_cells(comparison, "Loss")[0].split()]
+    assert "**fedit**" not in to_markdown(comparison)
+    assert f"**{_cells(comparison, 'Loss')[0]}**" in to_markdown(comparison)
+
+
+def test_one_seed_has_no_spread(records: list[Record]) -> None:
+    comparison = compare_over_seeds([records[0], records[3]])
+    assert all(cell.endswith("± –") for cell in _cells(comparison, "Loss"))
+    assert [method.loss.deviation for method in comparison.methods] == [None, None]
+    assert [method.label for method in comparison.methods] == ["fedit-0", "fedhds-0"]
+    line = next(csv.DictReader(io.StringIO(to_csv(comparison))))
+    assert line["loss_sd"] == ""
+    assert float(line["loss_mean"]) == records[0].final["loss"]
+
+
+def test_a_seed_twice_is_refused(records: list[Record], make_seed: MakeSeed) -> None:
+    again = make_seed("fedit", 1, name="elsewhere")
+    with pytest.raises(ShepherdError, match=r"fedit-1 and .*elsewhere are one method with the same seed 1"):
+        compare_over_seeds([*records, again])
+    with pytest.raises(ShepherdError, match="no run to compare"):
+        compare_over_seeds([])
+    with pytest.raises(ShepherdError, match="no seed that is a number"):
+        compare_over_seeds([replace(records[0], config={})])
+
+
+def test_holdouts_may_differ_between_seeds_but_not_within_one(
+    records: list[Record], make_seed: MakeSeed
+) -> None:
+    stranger = make_seed("fedbalancer", 1, fingerprint="zzz")
+    with pytest.raises(ShepherdError, match=r"fedbalancer-1 cannot be compared with .*fedit-1"):
+        compare_over_seeds([*records, stranger])
+
+
+def test_baselines_belong_to_their_runs(make_seed: MakeSeed) -> None:
+    given = []
+    for method in FLOORS:
+        for seed in (0, 1):
+            given.append(make_seed(method, seed))
+            for label in ("untuned", "centralised", "alone-0"):
+                # All pooled in one place, two methods are configured alike; epochs go by what the run trained on.
+                name = f"{method}-{seed}/baselines/{label}"
+                make_seed("full", seed, name=name, epochs=0.05 + seed / 100)
+            given += given[-1].baselines()
+    comparison = compare_over_seeds(given)
+    assert [method.label for method in comparison.methods] == [
+        *("fedit", "fedit/untuned", "fedit/alone-0", "fedit/centralised"),
+        *("fedhds", "fedhds/untuned", "fedhds/alone-0", "fedhds/centralised"),
+    ]
+    assert all(method.seeds == [0, 1] for method in comparison.methods)
+    alone = compare_over_seeds(given[:8]).methods
+    assert [method.label for method in alone] == ["fedit", "untuned", "alone-0", "centralised"]
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (["a-0", "a-1"], "a"),
+        (["a_seed00", "a_seed01"], "a"),
+        (["a-s0", "a-s1"], "a"),
+        (["s0/a", "s1/a"], "a"),
+        (["a", "a-1"], "a"),
+        (["rank0", "rank1"], "rank0"),
+        (["a-1", "a-0"], "a-1"),
+        (["0", "1"], "0"),
+    ],
+)
+def test_a_seed_is_cut_from_the_name_where_it_is_one(
+    make_seed: MakeSeed, names: list[str], label: str
+) -> None:
+    runs = [make_seed("fedit", seed, name=name) for seed, name in enumerate(names)]
+    assert [method.label for method in compare_over_seeds(runs).methods] == [label]
+
+
+def test_methods_that_would_be_named_alike_keep_their_runs_names(make_seed: MakeSeed) -> None:
+    runs = [make_seed(method, seed, name=f"{method}/x-{seed}") for method in FLOORS for seed in (0, 1)]
+    labels = [method.label for method in compare_over_seeds(runs).methods]
+    assert labels == [str(runs[0].path), str(runs[2].path)]
+    clash = [*runs[:2], make_seed("fedhds", 0, name="x")]
+    assert [method.label for method in compare_over_seeds(clash).methods] == ["x-0", "x"]
+
+
+def _with_rounds(record: Record, machine: dict[str, Any], **figures: Any) -> Record:
+    lines = [
+        {**line, **figures, "machine": {**line["machine"], **machine}} if line["scope"] == "round" else line
+        for line in record.metrics
+    ]
+    selection = {"round": 1, "scope": "selection", "client": "client-00", "examples_held": 9}
+    return replace(record, metrics=[selection, *lines])
+
+
+def test_share_and_selection_are_shown_where_they_were_measured(records: list[Record]) -> None:
+    headings = [str(column.header) for column in seeds_table(compare_over_seeds(records)).columns]
+    assert "Share of data" not in headings
+    assert "Selection" not in headings
+    chosen = [
+        _with_rounds(record, {"selection_seconds": 1.5}, examples_held=600, selected=30)
+        for record in records[3:]
+    ]
+    comparison = compare_over_seeds([*records[:3], *chosen])
+    assert comparison.methods[0].share_of_data.mean is None
+    assert _cells(comparison, "Share of data") == ["–", "5.0 %"]
+    assert _cells(comparison, "Selection") == ["–", "12 s"]
+    counted = [_with_rounds(record, {}, examples_held=600) for record in records]
+    assert _cells(compare_over_seeds(counted), "Share of data") == ["25.0 %", "25.0 %"]
+
+
+def test_what_only_some_seeds_have_is_said_in_brackets(records: list[Record]) -> None:
+    bare = [{k: v for k, v in line.items() if k != "rouge_l"} for line in records[5].metrics]
+    comparison = compare_over_seeds([*records[:2], *records[3:5], replace(records[5], metrics=bare)])
+    assert _cells(comparison, "ROUGE-L")[1].endswith("(2)")
+    assert _cells(comparison, "Difference")[1].endswith("(2)")
+    assert "In brackets" in str(seeds_table(comparison).caption)
+    assert "In brackets" not in str(seeds_table(compare_over_seeds(records)).caption)
+
+
+def test_without_rouge_or_a_common_seed_there_is_still_a_table(records: list[Record]) -> None:
+    bare = [
+        replace(
+            record, metrics=[{k: v for k, v in line.items() if k != "rouge_l"} for line in record.metrics]
+        )
+        for record in (records[0], records[4])
+    ]
+    comparison = compare_over_seeds(bare)
+    assert "ROUGE" not in to_markdown(comparison)
+    assert "Difference" not in to_markdown(comparison)
+    assert "No method shares a seed with fedit-0" in to_markdown(comparison)
+    assert len(seeds_figure(comparison).axes) == 1
+
+
+def test_what_is_not_finite_is_a_dash_and_never_best(records: list[Record]) -> None:
+    broken = replace(records[4], metrics=[*records[4].metrics, {**records[4].final, "loss": math.nan}])
+    comparison = compare_over_seeds([*records[:4], broken])
+    assert _cells(comparison, "Loss")[1] == _cells(comparison, "Difference")[1] == "–"
+    seeds_figure(comparison)
+
+
+def test_unfinished_runs_and_other_bases_are_pointed_out(records: list[Record]) -> None:
+    early = replace(records[0], config={**records[0].config, "rounds": 9})
+    other = replace(records[3], environment={**records[3].environment, "base_model": {"fingerprint": "x"}})
+    caption = str(seeds_table(compare_over_seeds([early, other])).caption)
+    assert f"Not finished yet: {early.path}." in caption
+    assert "base models differ" in caption
+
+
+def test_csv_is_unrounded(records: list[Record]) -> None:
+    comparison = compare_over_seeds(records)
+    lines = list(csv.DictReader(io.StringIO(to_csv(comparison))))
+    assert [line["method"] for line in lines] == ["fedit", "fedhds"]
+    assert float(lines[1]["loss_difference_sd"]) == comparison.methods[1].loss_difference.deviation
+    assert [line["paired_seeds"] for line in lines] == ["0", "3"]
+    assert lines[0]["loss_difference_mean"] == lines[0]["share_of_data_mean"] == ""
+
+
+def test_the_picture_has_a_dot_per_seed_and_a_bar_at_the_mean(records: list[Record]) -> None:
+    comparison = compare_over_seeds(records)
+    loss, rouge = seeds_figure(comparison).axes
+    assert [label.get_text() for label in loss.get_yticklabels()] == ["fedit", "fedhds"]
+    assert "ROUGE-L" in rouge.get_xlabel()
+    dots = [[float(x) for x, _ in points.get_offsets()] for points in loss.collections[:2]]
+    assert dots == [pytest.approx(_finals(records[:3])), pytest.approx(_finals(records[3:]))]
+    assert [line.get_xdata()[0] for line in loss.get_lines()] == [m.loss.mean for m in comparison.methods]
+
+
+def test_the_picture_is_png_or_svg(records: list[Record], tmp_path: Path) -> None:
+    comparison = compare_over_seeds(records)
+    write_seeds_figure(comparison, tmp_path / "new" / "seeds.PNG")
+    write_seeds_figure(comparison, tmp_path / "seeds.svg")
+    assert (tmp_path / "new" / "seeds.PNG").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "seeds.svg").read_text()
+    for name in ("seeds.pdf", "seeds"):
+        with pytest.raises(ShepherdError, match=r"ends in \.png or \.svg"):
+            write_seeds_figure(comparison, tmp_path / name)
+        assert not (tmp_path / name).exists()
