@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from sklearn.neighbors import KDTree, NearestNeighbors
@@ -79,7 +80,9 @@ def _search(points: np.ndarray, wanted: int) -> NearestNeighbors:
     tree.query(probes, wanted)
     computed = tree.get_n_calls() / (len(probes) * len(points))
     quickest = "kd_tree" if computed < _WORTHWHILE else "brute"
-    return NearestNeighbors(n_neighbors=wanted, algorithm=quickest).fit(points)
+    # Matrix products take their share of the cores by themselves, a tree has to be told it.
+    threads = torch.get_num_threads()
+    return NearestNeighbors(n_neighbors=wanted, algorithm=quickest, n_jobs=threads).fit(points)
 
 
 def _neighbours(

@@ -15,8 +15,6 @@ from shepherd.model.losses import example_losses
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
 
-_BATCH_TOKENS = 4096
-
 
 class Perplexity(SizedCoreset):
     """Every client keeps the examples whose response has the lowest, the highest or a middling perplexity.
@@ -37,7 +35,7 @@ class Perplexity(SizedCoreset):
     def examples(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> np.ndarray:
         """Return the rows that are kept, in ascending order; of equals the first."""
         model.write(job.adapter)
-        losses = example_losses(model, load(view.examples, view.rows), _BATCH_TOKENS).means
+        losses = example_losses(model, load(view.examples, view.rows)).means
         rank = {
             "lowest": losses,
             "highest": -losses,

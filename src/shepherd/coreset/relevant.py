@@ -29,7 +29,6 @@ from shepherd.tree import Tree
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
 
-_BATCH_TOKENS = 4096
 _ThenChoice: Any = one_of(Coreset, Full, Random, Perplexity, FedHDS, FedHDSTurbo, KCenter, KMeans)
 
 
@@ -120,5 +119,5 @@ def response_alignment(model: AdaptedModel, examples: list[Example]) -> np.ndarr
     begin = model.tokenizer.bos_token_id
     begin = model.tokenizer.eos_token_id if begin is None else begin
     alone = [(np.concatenate([[begin], tokens[unlabelled:]]), 1) for tokens, unlabelled in examples]
-    without, behind = (example_losses(model, part, _BATCH_TOKENS).means for part in (alone, examples))
+    without, behind = (example_losses(model, part).means for part in (alone, examples))
     return without - behind

@@ -42,9 +42,9 @@ def sketch(
     Returns
     -------
     dict, optional
-        ``round``; ``clients_asked``, ``groups_found`` and ``groups_survived``, how many there were; ``clients``, those
-        of the most groups, in the plane in which each sees its own examples; ``groups``, everybody's means in one
-        plane. Where there are too many points or groups, what was chosen goes first and the rest is thinned evenly.
+        ``round``; ``clients_asked``, ``groups_found`` and ``groups_survived``, how many there were; ``clients``, some of
+        them, each in the plane in which it sees its own examples; ``groups``, everybody's means in one plane. Where
+        there are too many points or groups, what was chosen goes first and the rest is thinned evenly.
     """
     found = [
         _Grouped(names[client], kept, np.array(choices.get(client) or (), np.int64))
@@ -53,14 +53,14 @@ def sketch(
     ]
     if not found:
         return None
-    # A stable sort: of clients with equally many groups the first of the cohort are shown.
-    richest = sorted(range(len(found)), key=lambda place: -found[place].groups)[:_MOST_CLIENTS]
+    # A stable sort: among equals the first of the cohort are shown.
+    shown = sorted(range(len(found)), key=lambda place: found[place].rank)[:_MOST_CLIENTS]
     return {
         "round": round,
         "clients_asked": len(summaries),
         "groups_found": sum(client.groups for client in found),
         "groups_survived": sum(len(client.survivors) for client in found),
-        "clients": [found[place].to_dict() for place in sorted(richest)],
+        "clients": [found[place].to_dict() for place in sorted(shown)],
         "groups": _groups(found),
     }
 
@@ -76,6 +76,11 @@ class _Grouped:
     @property
     def groups(self) -> int:
         return len(self.kept["means"])
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Who is shown first: clients that train, then those of many groups."""
+        return len(self.survivors) == 0, -self.groups
 
     @property
     def means(self) -> np.ndarray:

@@ -48,16 +48,14 @@ class PerCategory(Holdout):
 
     def split(self, instructions: Instructions, seed: int) -> tuple[Instructions, Instructions]:
         """Set `count` rows of every category aside."""
-        categories = instructions.categories()
-        test = np.zeros(len(instructions), dtype=bool)
-        for category in np.unique(categories):
-            rows = np.flatnonzero(categories == category)
-            if len(rows) <= self.count:
+        for category, rows in zip(*np.unique(instructions.categories(), return_counts=True), strict=True):
+            if rows <= self.count:
                 raise ShepherdError(
-                    f"{instructions.source}: the category '{category}' has {len(rows)} rows, too few to hold "
+                    f"{instructions.source}: the category '{category}' has {rows} rows, too few to hold "
                     f"out {self.count} and train on the rest; lower the holdout's count."
                 )
-            test[generator(seed, "holdout", str(category)).choice(rows, self.count, replace=False)] = True
+        test = np.zeros(len(instructions), dtype=bool)
+        test[_rows_per_category(instructions, self.count, seed)] = True
         return _divide(instructions, test)
 
 
@@ -134,15 +132,22 @@ class File(Holdout):
         As `shepherd.data.instructions.read_instructions` takes it.
     columns : dict of str to str, or None
         Its column mapping, where the layout is not recognised.
+    per_category : int or None
+        Test on so many rows of each category, drawn at random, or on all that a smaller one has; on everything if
+        None.
     """
 
     name: Literal["file"] = "file"
     path: str = Field(min_length=1)
     columns: dict[str, str] | None = None
+    per_category: int | None = Field(default=None, gt=0)
 
     def split(self, instructions: Instructions, seed: int) -> tuple[Instructions, Instructions]:
         """Train on all of `instructions`, test on the file."""
-        return instructions, read_instructions(self.path, self.columns)
+        test = read_instructions(self.path, self.columns)
+        if self.per_category is None:
+            return instructions, test
+        return instructions, test.select(np.sort(_rows_per_category(test, self.per_category, seed)))
 
 
 class NoHoldout(Holdout):
@@ -157,6 +162,16 @@ class NoHoldout(Holdout):
 
 #: The config field ``data.holdout``: one of these, or a dotted path to another.
 HoldoutChoice: Any = one_of(Holdout, PerCategory, Fraction, Categories, File, NoHoldout)
+
+
+def _rows_per_category(instructions: Instructions, count: int, seed: int) -> np.ndarray:
+    """Draw `count` rows of every category, or all that a smaller one has."""
+    categories, drawn = instructions.categories(), []
+    for category in np.unique(categories):
+        rows = np.flatnonzero(categories == category)
+        draw = generator(seed, "holdout", str(category))
+        drawn.append(draw.choice(rows, min(count, len(rows)), replace=False))
+    return np.concatenate(drawn)
 
 
 def _divide(instructions: Instructions, test: np.ndarray) -> tuple[Instructions, Instructions]:

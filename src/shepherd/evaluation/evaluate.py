@@ -44,8 +44,8 @@ class EvaluationConfig(Settings):
         Held-out questions whose answers the report shows, when ROUGE-L is not asked for.
     batch_size : int
         Prompts generated at once.
-    batch_tokens : int
-        Padded tokens per batch of the loss.
+    batch_tokens : int, optional
+        Padded tokens in a micro-batch of the loss; unless told, as many as in training.
     """
 
     every: int = Field(1, gt=0)
@@ -55,7 +55,7 @@ class EvaluationConfig(Settings):
     max_new_tokens: int = Field(128, gt=0)
     answers: int = Field(8, ge=0)
     batch_size: int = Field(32, gt=0)
-    batch_tokens: int = Field(4096, gt=0)
+    batch_tokens: int | None = Field(None, gt=0)
 
     def due(self, round: int, rounds: int) -> bool:
         """Say whether the adapter after `round` of `rounds` rounds is evaluated."""

@@ -30,6 +30,8 @@ from shepherd.randomness import torch_seed
 log = logging.getLogger(__name__)
 _PEFT_NAME = "default"
 _PREFIX_COSTS = {"cpu": 32}
+#: Settings of heads that a causal language model does not have.
+_OTHER_HEADS = ("summary_first_dropout", "classifier_dropout")
 #: Logits in memory at once, at most (but one row's): a quarter of a GiB in float32.
 _MOST_LOGITS = 2**26
 
@@ -120,11 +122,11 @@ class AdaptedModel:
     def lanes(self) -> int:
         """How many batches may be computed at once in threads: as many as there are cores on a CPU.
 
-        One on a GPU, which fills itself; where something that drops out is drawn from torch's generator; and
-        where the base changes its own buffers on the way.
+        One on a GPU, which fills itself; where something that drops out is drawn from torch's generator; where
+        layers are PEFT's own, which may swap parameters on the way; and where the base changes its own buffers.
         """
-        drawn = self._base_drops_out or (self.drops_out and not self._fused_throughout)
-        alone = self.device.type != "cpu" or drawn or self._positions_depend_on_length
+        changed = not self._fused_throughout or self._positions_depend_on_length
+        alone = self.device.type != "cpu" or self._base_drops_out or changed
         return 1 if alone else torch.get_num_threads()
 
     @cached_property
@@ -262,7 +264,8 @@ def _drops_out(base: nn.Module) -> bool:
     )
     settings: dict[str, Any] = base.config.to_dict()  # type: ignore[operator,union-attr]
     return modules or any(
-        "drop" in key and isinstance(value, float) and value > 0 for key, value in settings.items()
+        "drop" in key and key not in _OTHER_HEADS and isinstance(value, float) and value > 0
+        for key, value in settings.items()
     )
 
 

@@ -21,7 +21,7 @@ from shepherd.model.batch import Example, collate
 from shepherd.model.hidden_states import HiddenStates
 from shepherd.model.lanes import in_lanes
 from shepherd.model.layers import RepeatedLayers
-from shepherd.model.micro_batches import plan
+from shepherd.model.micro_batches import plan, token_budget
 from shepherd.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class FeatureSettings(Settings):
         the highest the model's final output, after its last norm; negative numbers count from the end.
     token : str
         ``last``, the example's last token, normally its end of sequence; or ``mean``, over all its tokens.
-    batch_tokens : int
-        Padded tokens in a micro-batch, at most (one example may be more).
+    batch_tokens : int, optional
+        Padded tokens in a micro-batch, at most (one example may be more); unless told, as many as in training.
     """
 
     layers: Literal["all", "last"] | Annotated[tuple[int, ...], Field(min_length=1)] = "all"
     token: Literal["last", "mean"] = "last"
-    batch_tokens: int = Field(4096, gt=0)
+    batch_tokens: int | None = Field(None, gt=0)
 
 
 class Readable(Protocol):
@@ -105,8 +105,9 @@ def hidden_features(
     reader = _Reader(model, states, examples, numbers, settings.token, masked)
     # The embeddings alone share nothing.
     prefix_cost = model.prefix_cost if max(numbers) > 0 else None
+    budget = settings.batch_tokens or token_budget(model.device)
     with states.catching(numbers):
-        for group in plan([examples], settings.batch_tokens, prefix_cost):
+        for group in plan([examples], budget, prefix_cost):
             compute = partial(reader.features, reader.prefix(group.prefix))
             for (rows,), found in zip(group.parts, in_lanes(compute, group.parts, model.lanes), strict=True):
                 features[rows] = found

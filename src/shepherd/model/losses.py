@@ -15,7 +15,7 @@ import torch
 
 from shepherd.model.batch import Example, collate
 from shepherd.model.lanes import in_lanes
-from shepherd.model.micro_batches import plan
+from shepherd.model.micro_batches import plan, token_budget
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -47,7 +47,9 @@ class ExampleLosses:
         return self.sums / np.maximum(self.labels, 1)
 
 
-def example_losses(model: AdaptedModel, examples: Sequence[Example], budget: int) -> ExampleLosses:
+def example_losses(
+    model: AdaptedModel, examples: Sequence[Example], budget: int | None = None
+) -> ExampleLosses:
     """Return the loss of every example under the adapter that is in `model`.
 
     Parameters
@@ -56,11 +58,11 @@ def example_losses(model: AdaptedModel, examples: Sequence[Example], budget: int
         The model, in evaluation mode.
     examples : sequence of Example
         What to compute the loss of.
-    budget : int
-        Padded tokens in a batch, at most (one example may be longer).
+    budget : int, optional
+        Padded tokens in a micro-batch, at most (one example may be longer); unless told, as many as in training.
     """
     sums, labels = np.zeros(len(examples)), np.zeros(len(examples))
-    for group in plan([examples], budget, model.prefix_cost):
+    for group in plan([examples], budget or token_budget(model.device), model.prefix_cost):
         with torch.inference_mode():
             prefix = model.prefix(group.prefix)
 

@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from shepherd.model.batch import Example
+
+#: Padded tokens in a micro-batch, by kind of device: on a CPU small activations stay in cache and with the allocator.
+_BUDGETS = {"cpu": 1024}
+
+
+def token_budget(device: torch.device) -> int:
+    """Return how many padded tokens a micro-batch has on a device, at most, unless somebody knows better."""
+    return _BUDGETS.get(device.type, 16384)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pydantic import Field
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
 from shepherd.model.batch import load
+from shepherd.model.micro_batches import token_budget
 from shepherd.model.stack import AdapterStack, Carried
 from shepherd.training.base import LocalOutcome, LocalTask, Training
 from shepherd.training.correction import CorrectionChoice
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
 
 log = logging.getLogger(__name__)
-
-#: Padded tokens in a micro-batch, by kind of device.
-_BUDGETS = {"cpu": 1024}
 
 
 class Engine(Training):
@@ -179,4 +177,4 @@ class Engine(Training):
         return model.prefix_cost if self.share_prefixes and not model.drops_out else None
 
     def _budget(self, model: AdaptedModel) -> int:
-        return min(self.micro_tokens or _BUDGETS.get(model.device.type, 16384), model.most_tokens)
+        return min(self.micro_tokens or token_budget(model.device), model.most_tokens)
