@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from filelock import FileLock
+from rich.console import Console
 
 import shepherd
 from shepherd.config import RunConfig, parse_config
+from shepherd.coreset import Cohort, Coreset
 from shepherd.data.client_files import write_client_files
+from shepherd.data.population import ClientView
 from shepherd.errors import ShepherdError
+from shepherd.federation import Selection
+from shepherd.messages import ClientJob
+from shepherd.model.adapted import AdaptedModel
 from shepherd.preparation import deal
+from shepherd.progress import RunProgress
 from shepherd.runs import execute, load_run
 from shepherd.state import RunState
+from shepherd.tree import Tree
 
 
 class Accident(Exception):
@@ -45,6 +55,13 @@ class Breaks:
 
     def started(self, state: RunState, rounds: int) -> None: ...
 
+    def selecting(self, round: int, clients: Sequence[str]) -> None: ...
+
+    def summarised(self, client: str) -> None: ...
+
+    def chosen(self, selection: Selection) -> None:
+        self._happen("chosen")
+
     def cohort(self, round: int, clients: Sequence[str]) -> None:
         self._happen("cohort")
 
@@ -53,6 +70,20 @@ class Breaks:
 
     def committed(self, state: RunState, lines: Sequence[dict[str, Any]]) -> None:
         self._happen("committed")
+
+
+class Nobody(Coreset):
+    """Asks everybody, and has nobody train in the second round."""
+
+    asks: ClassVar[bool] = True
+
+    def choose(
+        self, cohort: Cohort, messages: Mapping[int, Tree], state: Tree
+    ) -> tuple[dict[int, Any], Tree]:
+        return ({} if cohort.round == 1 else dict.fromkeys(cohort.clients)), state
+
+    def examples(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> np.ndarray:
+        return view.rows
 
 
 def config(tiny: dict[str, Any], name: str = "tiny", **changes: Any) -> RunConfig:
@@ -81,6 +112,56 @@ def test_a_run_leaves_everything_behind(tiny: dict[str, Any]) -> None:
     assert [line["scope"] for line in lines].count("client") == 6
     assert parse_config(yaml.safe_load((finished.directory / "config.yaml").read_text())) == finished.config
     assert load_run(finished.directory).record.final["loss"] == finished.record.final["loss"]
+
+
+@pytest.mark.parametrize("what", ["chosen", "client", "committed"])
+def test_a_run_that_groups_leaves_its_last_selection(tiny: dict[str, Any], what: str) -> None:
+    tiny["coreset"] = {"name": "fedhds", "smallest_group": 2}
+    whole = execute(config(tiny, "whole")).directory
+    sketch = json.loads((whole / "selection.json").read_text())
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    asked = [line for line in lines if line["scope"] == "selection" and line["round"] == 3]
+    assert (sketch["round"], sketch["clients_asked"]) == (3, len(asked))
+    for key, figure in (("groups_found", "groups"), ("groups_survived", "surviving_groups")):
+        assert sketch[key] == sum(line[figure] for line in asked)
+    trained = {
+        line["client"]: line["selected"] for line in lines if line["scope"] == "client" and line["round"] == 3
+    }
+    assert {c["name"]: c["selected"] for c in sketch["clients"] if c["selected"]} == trained
+    with pytest.raises(Accident):
+        execute(config(tiny, "broken"), observers=[Breaks(what, 3)])
+    again = execute(config(tiny, "broken"), resume=True).directory
+    assert result(again) == result(whole)
+    assert (again / "selection.json").read_bytes() == (whole / "selection.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["random", "kmeans"])
+def test_a_run_that_makes_no_groups_leaves_no_selection(tiny: dict[str, Any], name: str) -> None:
+    tiny["coreset"] = {"name": name, "count": 2}
+    directory = shepherd.run(config(tiny, rounds=1)).directory
+    assert not (directory / "selection.json").exists()
+    assert "<h2>Selection</h2>" in (directory / "report.html").read_text()
+
+
+def test_a_round_in_which_nobody_trains_is_told_and_passed(tiny: dict[str, Any]) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tiny["coreset"] = {"name": f"{__name__}.Nobody"}
+    tiny["run"]["trackers"] = ["tensorboard"]
+    screen = io.StringIO()
+    with RunProgress(Console(file=screen, force_terminal=True, width=140), "a run") as progress:
+        finished = shepherd.run(config(tiny), observers=[progress])
+    assert [row[4] for row in progress.rows] == ["", "2", "0", "2"]  # clients
+    assert [bool(row[3]) for row in progress.rows] == [False, True, False, True]  # training loss
+    assert ["choosing" in row[-1] for row in progress.rows] == [False, True, True, True]
+    assert "selection of round 3" in screen.getvalue()
+    losses = finished.record.curve("loss")[1]
+    assert losses[1] == losses[2] != losses[3]
+    assert "<h2>Selection</h2>" in (finished.directory / "report.html").read_text()
+    events = EventAccumulator(str(finished.directory / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("round/train_loss")] == [1, 3]
+    assert [event.value for event in events.Scalars("round/clients")] == [2, 0, 2]
 
 
 def test_training_lowers_the_held_out_loss(tiny: dict[str, Any]) -> None:

@@ -127,6 +127,8 @@ class Federation:
         everybody = config.participation.select(state.round, self.sizes, state.participation, config.seed)
         selection = self._select(everybody, state)
         chosen = time.perf_counter()
+        if selection.summaries:
+            self._tell("chosen", selection)
 
         places = {self.names[client]: place for place, client in enumerate(selection.choices)}
         self._tell("cohort", number, list(places))
@@ -172,10 +174,7 @@ class Federation:
             )
             for client, summary in summaries.items()
         ]
-        selection = Selection(number, summaries, choices, remembered, lines)
-        if summaries:
-            self._tell("chosen", selection)
-        return selection
+        return Selection(number, summaries, choices, remembered, lines)
 
     def _trained(self, jobs: Iterator[ClientJob], state: RunState) -> RoundPart:
         """Have the jobs done, and add up what comes here of them."""

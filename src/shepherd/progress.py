@@ -71,9 +71,7 @@ class RunProgress(Observer):
 
     def selecting(self, round: int, clients: Sequence[str]) -> None:
         """Begin the selection's bar."""
-        self.bars.reset(
-            self.clients, total=len(clients), visible=True, description=f"selection of round {round}"
-        )
+        self._begin(f"selection of round {round}", len(clients))
 
     def summarised(self, client: str) -> None:
         """Advance the selection's bar."""
@@ -81,9 +79,7 @@ class RunProgress(Observer):
 
     def cohort(self, round: int, clients: Sequence[str]) -> None:
         """Begin the cohort's bar."""
-        self.bars.reset(
-            self.clients, total=len(clients), visible=True, description=f"clients of round {round}"
-        )
+        self._begin(f"clients of round {round}", len(clients))
 
     def client(self, line: Line) -> None:
         """Advance the cohort's bar."""
@@ -96,6 +92,11 @@ class RunProgress(Observer):
         self.rows = [*self.rows, row][-_SHOWN:]
         if not self.console.is_terminal:
             self.console.print(f"{self.title}: " + ", ".join(_named(row)), highlight=False, soft_wrap=True)
+
+    def _begin(self, what: str, clients: int) -> None:
+        self.bars.reset(self.clients, total=clients, visible=True, description=what)
+        if self.live.is_started:
+            self.live.refresh()  # a small model's round may be over before the next picture is due
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False)
@@ -126,8 +127,15 @@ def _row(round: int, lines: Sequence[Line]) -> tuple[str, ...]:
         figure(done.get("clients"), "d"),
         figure(done.get("examples"), "d"),
         figure(machine.get("tokens_per_second"), ",.0f"),
-        figure(seconds, ".1f"),
+        figure(seconds, ".1f") + _choosing(by_scope, machine),
     )
+
+
+def _choosing(by_scope: dict[str, Line], machine: dict[str, Any]) -> str:
+    """Return how many of a round's seconds selection took, where clients were asked."""
+    if "selection" not in by_scope or "selection_seconds" not in machine:
+        return ""
+    return f" ({machine['selection_seconds']:.1f} choosing)"
 
 
 def _named(row: tuple[str, ...]) -> list[str]:

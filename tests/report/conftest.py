@@ -188,3 +188,62 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_run() -> Callable[..., Path]:
     return write_run
+
+
+def write_selection(path: Path, figures: dict[str, Any] | None = None, sketched: bool = True) -> Path:
+    """Turn a run into one whose clients were asked, and trained on 3 of their 60 examples."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    _lines(path / "metrics.jsonl", [new for line in lines for new in _selected(line, figures or {})])
+    if sketched:
+        sketch = _sketch(["client-00", "client-01", "client-02"])
+        (path / "selection.json").write_text(json.dumps(sketch))
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    coreset = {"name": "fedhds", "frame": "shared"}
+    (path / "config.yaml").write_text(yaml.safe_dump({**config, "coreset": coreset}))
+    return path
+
+
+def _selected(line: dict[str, Any], figures: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if line["scope"] == "client":
+        asked = {"examples_held": 60, "bytes_up": 1000, "groups": 10, "surviving_groups": 3, **figures}
+        yield {**line, "scope": "selection", **asked, "machine": {"seconds": 1.0}}
+        yield {**line, "selected": 3}
+    elif line["scope"] == "round":
+        machine = {**line["machine"], "selection_seconds": 6.0}
+        yield {**line, "selected": 9, "examples_held": 180, "machine": machine}
+    else:
+        yield line
+
+
+def _sketch(names: list[str]) -> dict[str, Any]:
+    """Return a selection in which every client has ten groups, of which three survive."""
+    points = [[math.sin(k), math.cos(2 * k)] for k in range(60)]
+    client = {"examples": 60, "groups": 10, "selected": 3, "points": points, "chosen": [10, 20, 31]}
+    labels = [k % 10 if k % 7 else -1 for k in range(60)]
+    return {
+        "round": 8,
+        "clients_asked": len(names),
+        "groups_found": 10 * len(names),
+        "groups_survived": 3 * len(names),
+        "clients": [{**client, "name": name, "labels": labels} for name in names[:9]],
+        "groups": [
+            {"client": name, "x": math.sin(k + own), "y": math.cos(3 * k), "survived": k < 3}
+            for own, name in enumerate(names)
+            for k in range(10)
+        ],
+    }
+
+
+@pytest.fixture
+def selected_run(run: Path) -> Path:
+    return write_selection(run)
+
+
+@pytest.fixture
+def make_selection() -> Callable[..., Path]:
+    return write_selection
+
+
+@pytest.fixture
+def make_sketch() -> Callable[[list[str]], dict[str, Any]]:
+    return _sketch

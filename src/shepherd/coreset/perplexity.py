@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from shepherd.coreset.size import SizedCoreset
+from shepherd.coreset.matched import MatchedCoreset
 from shepherd.data.population import ClientView
 from shepherd.messages import ClientJob
 from shepherd.model.batch import load
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
 
 
-class Perplexity(SizedCoreset):
+class Perplexity(MatchedCoreset):
     """Every client keeps the examples whose response has the lowest, the highest or a middling perplexity.
 
     The perplexity is that of the response under the round's global adapter. That the middle is best for
@@ -41,5 +41,5 @@ class Perplexity(SizedCoreset):
             "highest": -losses,
             "middle": np.abs(losses - np.median(losses)),
         }[self.keep]
-        chosen = np.argsort(rank, kind="stable")[: self.size(len(view))]
+        chosen = np.argsort(rank, kind="stable")[: self.wanted(view, job)]
         return view.rows[np.sort(chosen)]

@@ -42,8 +42,8 @@ def sketch(
     Returns
     -------
     dict, optional
-        ``round``; ``clients_asked``, ``groups_found`` and ``groups_survived``, how many there were; ``clients``, some of
-        them, each in the plane in which it sees its own examples; ``groups``, everybody's means in one plane. Where
+        ``round``; ``clients_asked``, ``groups_found`` and ``groups_survived``, how many there were; ``clients``, some
+        of them, each in the plane in which it sees its own examples; ``groups``, everybody's means in one plane. Where
         there are too many points or groups, what was chosen goes first and the rest is thinned evenly.
     """
     found = [

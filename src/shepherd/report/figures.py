@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from shepherd.report.comparison import Comparison, Row
 from shepherd.report.palette import FEDERATED, GRID, INK, OTHERS, REST, UNTUNED, model_styles
 from shepherd.report.record import Record
+from shepherd.report.units import is_number
 
 _WIDTH, _HEIGHT = 6.0, 3.9
 _MOST_BARS = 16
@@ -165,3 +166,48 @@ def traffic_figure(record: Record) -> Figure:
         axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10.5, labelcolor=INK)
     return figure
+
+
+def selection_rounds_figure(record: Record) -> Figure:
+    """Draw the seconds of every round, choosing below training; and where there are groups, how many survived."""
+    grouped = bool(_sums(record, "groups"))
+    figure, panels = _canvas(panels=2 if grouped else 1)
+    _draw_seconds(panels[0], record)
+    if grouped:
+        _draw_groups(panels[1], record)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=10.5, labelcolor=INK)
+    return figure
+
+
+def _draw_seconds(axes: Axes, record: Record) -> None:
+    lines = [(line["round"], line.get("machine") or {}) for line in record.scope("round")]
+    known = [(round, machine) for round, machine in lines if is_number(machine.get("selection_seconds"))]
+    rounds = [round for round, _ in known]
+    choosing = np.array([machine["selection_seconds"] for _, machine in known])
+    training = np.array([machine.get("seconds", 0.0) for _, machine in known]) - choosing
+    # Bars that touch once there are many: the gaps would be all there is to see.
+    width = 0.7 if len(rounds) <= 40 else 1.0
+    axes.bar(rounds, choosing, width=width, color=OTHERS[2], label="choosing")
+    axes.bar(rounds, training, width=width, bottom=choosing, color=FEDERATED, label="training")
+    _name_axes(axes, "round", "seconds of the round")
+
+
+def _draw_groups(axes: Axes, record: Record) -> None:
+    for name, key, colour in (
+        ("groups", "groups", REST),
+        ("survivors", "surviving_groups", OTHERS[0]),
+    ):
+        sums = _sums(record, key)
+        axes.plot(list(sums), list(sums.values()), color=colour, linewidth=2, marker="o", ms=4, label=name)
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _name_axes(axes, "round", "groups of all clients asked")
+
+
+def _sums(record: Record, key: str) -> dict[int, float]:
+    """Return a figure of the selection's lines, added up over the clients of each round."""
+    found: dict[int, float] = {}
+    for line in record.scope("selection"):
+        if is_number(line.get(key)):
+            found[line["round"]] = found.get(line["round"], 0) + line[key]
+    return found

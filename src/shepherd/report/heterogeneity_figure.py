@@ -12,12 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from shepherd.data.heterogeneity import Heterogeneity
+from shepherd.report.palette import PARTS
 
-# Paul Tol's "muted" scheme: nine colours told apart under the common colour-vision deficiencies,
-# and a grey for everything else.
-_COLOURS = (
-    "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#44AA99", "#AA4499", "#999933", "#882255",
-)  # fmt: skip
 _GREY = "#BBBBBB"
 _PALE: dict[str, Any] = {"alpha": 0.45, "hatch": "////", "edgecolor": "white"}
 
@@ -36,9 +32,9 @@ def _grouped(h: Heterogeneity) -> tuple[list[str], list[str], np.ndarray]:
     The largest categories come first; what is beyond the palette is one grey group.
     """
     order = np.argsort(-h.whole, kind="stable")
-    first, rest = order[: len(_COLOURS)], order[len(_COLOURS) :]
+    first, rest = order[: len(PARTS)], order[len(PARTS) :]
     labels = [_label(h.categories[k]) for k in first]
-    colours = list(_COLOURS[: len(first)])
+    colours = list(PARTS[: len(first)])
     if not len(rest):
         return labels, colours, h.counts[:, first]
     others = h.counts[:, rest].sum(axis=1, keepdims=True)

@@ -24,6 +24,7 @@ from shepherd.report.grid import grid
 from shepherd.report.heterogeneity_figure import heterogeneity_figure
 from shepherd.report.heterogeneity_table import heterogeneity_table
 from shepherd.report.record import Record, read_record
+from shepherd.report.selection_section import selection_section
 from shepherd.report.side_by_side import side_by_side
 from shepherd.report.summary import base_name, section, sentences
 from shepherd.report.units import count, duration, fixed, percent, size, whole
@@ -77,6 +78,7 @@ def _content(record: Record) -> dict[str, Any]:
         "facts": _facts(record),
         "clients": _clients(clients) if clients else None,
         "pictures": _pictures(models[0], models[1:]),
+        "selection": selection_section(record),
         "comparison": _comparison(compare(models)) if len(models) > 1 else None,
         "has_baselines": bool(baselines),
         "questions": side_by_side(models),

@@ -15,6 +15,12 @@ CENTRALISED = "#e69f00"
 UNTUNED = "#7f8791"
 OTHERS = ("#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#a08c00", "#8a6bd1")
 REST = "#b4bac3"
+CLIENTS = (FEDERATED, CENTRALISED, *OTHERS, "#6b4423")
+# Paul Tol's "muted" scheme, for parts of one whole: nine colours told apart under the common colour-vision
+# deficiencies.
+PARTS = (
+    "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#44AA99", "#AA4499", "#999933", "#882255",
+)  # fmt: skip
 _MARKERS = ("s", "^", "D", "v", "P", "X")
 
 

@@ -41,7 +41,7 @@ class Record:
     metrics: list[Metric]
 
     def scope(self, name: str) -> list[Metric]:
-        """Return the metric lines of one scope: global, round or client."""
+        """Return the metric lines of one scope: global, round, client or selection."""
         return [line for line in self.metrics if line["scope"] == name]
 
     @property

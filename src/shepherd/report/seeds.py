@@ -203,6 +203,11 @@ def _key(record: Record, home: str | None = None) -> str:
     config = {key: value for key, value in record.config.items() if key not in ("seed", "run")}
     if home is not None and isinstance(config.get("training"), dict):
         config["training"] = {key: value for key, value in config["training"].items() if key != "epochs"}
+    coreset = config.get("coreset")
+    if isinstance(coreset, dict) and isinstance(coreset.get("matched"), str):
+        # Every seed matches the run of its own seed.
+        matched = _without_seed(Path(coreset["matched"]).name, _seed(record))
+        config["coreset"] = {**coreset, "matched": matched}
     name = None if home is None else record.label
     return json.dumps([home, name, config], sort_keys=True, default=str)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shepherd.report.record import Record, is_finished
+from shepherd.report.selection_costs import selection_costs
 from shepherd.report.units import duration, fixed, percent, whole
 
 
@@ -24,7 +25,7 @@ def base_name(record: Record) -> str:
 
 
 def sentences(record: Record, baselines: Sequence[Record], clients: int | None) -> list[str]:
-    """Return the summary, a sentence each: the set-up, the result, and the baselines.
+    """Return the summary, a sentence each: the set-up, the selection of examples, the result, and the baselines.
 
     Parameters
     ----------
@@ -35,7 +36,13 @@ def sentences(record: Record, baselines: Sequence[Record], clients: int | None) 
     clients : int, optional
         How many clients hold the data, where it is known.
     """
-    parts = [_setup(record, clients), _schedule(record), _result(record), _against(record, baselines)]
+    parts = [
+        _setup(record, clients),
+        _schedule(record),
+        _selection(record),
+        _result(record),
+        _against(record, baselines),
+    ]
     return [part for part in parts if part]
 
 
@@ -65,6 +72,23 @@ def _schedule(record: Record) -> str:
         f"In each of {record.rounds} rounds{left}, {cohort} trained on their own instructions{combined}; "
         f"training took {took}."
     )
+
+
+def _selection(record: Record) -> str:
+    """Return what the clients trained on and what choosing it took; nothing of a run that leaves nothing out."""
+    costs = selection_costs(record)
+    if costs is None:
+        return ""
+    name = section(record, "coreset").get("name")
+    by = f", chosen by {name}" if name else ""
+    took = ""
+    if costs.seconds is not None and costs.training_seconds is not None:
+        choosing, whole = (
+            costs.seconds / costs.rounds,
+            (costs.seconds + costs.training_seconds) / costs.rounds,
+        )
+        took = f"; choosing took {duration(choosing)} of {duration(whole)} a round"
+    return f"Each round its clients trained on {percent(costs.share)} of their examples{by}{took}."
 
 
 def _result(record: Record) -> str:
