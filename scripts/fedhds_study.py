@@ -60,10 +60,12 @@ def study_config(options: argparse.Namespace, method: str, seed: int) -> RunConf
         "training.batch_size=8",
         f"evaluation.every={options.rounds // 4}",
         f"evaluation.rouge_every={options.rounds}",
+        "evaluation.rouge_untuned=false",
         f"run.root={options.root}",
         f"run.name={method}-{seed}",
         f"run.threads={options.threads}",
         *(f"coreset.{setting}" for setting in coreset),
+        *(["coreset.smallest_group=2"] if "fedhds" in coreset[0] else []),
     ]
     return load_config("fedhds-ni", overrides)
 

@@ -92,7 +92,7 @@ def test_means_are_of_the_features_under_the_shared_projection(
     kept = rule.summarise(client, asked, model).kept
     model.write(asked.adapter)
     features = hidden_features(model, load(client.examples, client.rows), FeatureSettings())
-    shared = features @ random_directions(features.shape[1], 16, asked.seed)
+    shared = features @ random_directions(features.shape[1], 32, asked.seed)
     groups = group(kept["points"].numpy(), 3, False)
     np.testing.assert_allclose(kept["means"].numpy(), groups.means(shared), atol=1e-5)
 

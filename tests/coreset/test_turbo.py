@@ -43,7 +43,7 @@ def test_a_proxy_with_another_tokenizer_groups_once_whatever_the_adapter(
     rule.prepare(model)
     assert rule.remembers
     first = rule.summarise(view(), job(), model)
-    assert first.message["means"].shape[1] == 16
+    assert first.message["means"].shape[1] == 32
     other = job(round=0)
     other.adapter.vector.zero_()
     assert torch.equal(rule.summarise(view(), other, model).message["means"], first.message["means"])

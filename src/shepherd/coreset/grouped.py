@@ -73,7 +73,7 @@ class GroupedCoreset(Coreset):
     frame: Frame = "shared"
     local: Frame | None = None
     dimensions: int = Field(2, ge=2, le=3)
-    width: int = Field(16, ge=2)
+    width: int = Field(32, ge=2)
     projection: Literal["random", "public"] = "random"
     public: str = "meadow"
     smallest_group: int = Field(5, ge=2)
