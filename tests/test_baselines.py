@@ -14,25 +14,18 @@ from shepherd.federation import Observer
 from shepherd.preparation import deal
 from shepherd.report.record import Record, read_record
 from shepherd.runs import execute
-from shepherd.state import RunState
 from shepherd.training import Engine
 from shepherd.training.correction import FedProx
 
 
-class Silent:
+class Silent(Observer):
     """An observer that says nothing, and counts the runs that went round."""
 
     def __init__(self) -> None:
         self.rounds = 0
 
-    def started(self, state: RunState, rounds: int) -> None: ...
-
     def cohort(self, round: int, clients: Any) -> None:
         self.rounds += 1
-
-    def client(self, line: dict[str, Any]) -> None: ...
-
-    def committed(self, state: RunState, lines: Any) -> None: ...
 
 
 def records(
@@ -59,6 +52,18 @@ def test_baselines_spend_what_the_federation_spent_on_the_same_hold_out(tiny: di
         if label != "untuned":
             assert abs(record.examples - federated.examples) <= config.rounds
     assert (config.run.directory / "report.html").is_file()
+
+
+def test_where_a_coreset_chose_there_is_a_centralised_one(tiny: dict[str, Any]) -> None:
+    config = parse_config({**tiny, "coreset": {"name": "random", "count": 3}})
+    found = records(config)
+    federated = read_record(config.run.directory)
+    assert federated.examples == 3 * 2 * 3
+    reference = found["centralised-coreset"]
+    assert abs(reference.examples - federated.examples) <= config.rounds
+    selected = {line["selected"] for line in reference.scope("client")}
+    assert len(selected) == 1
+    assert selected.pop() <= federated.examples
 
 
 def test_in_rounds_a_client_alone_does_its_own_local_training(tiny: dict[str, Any]) -> None:

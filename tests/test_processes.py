@@ -85,6 +85,29 @@ def test_two_processes_go_on_as_one_would(tiny: dict[str, Any], tmp_path: Path, 
         }
 
 
+COLLECTED: list[dict[str, Any]] = [
+    {"name": "fedhds", "smallest_group": 2},
+    {"name": "relevant", "then": {"name": "fedhds", "smallest_group": 2, "every": "once"}},
+]
+
+
+@pytest.mark.parametrize("coreset", COLLECTED)
+def test_two_processes_choose_as_one_would(
+    tiny: dict[str, Any], tmp_path: Path, coreset: dict[str, Any]
+) -> None:
+    alone, together = (
+        named(tiny, name, coreset=coreset, participation={"name": "random", "count": 4})
+        for name in ("alone", "together")
+    )
+    execute(alone)
+    finished = torchrun(together, tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert (adapter(alone) - adapter(together)).norm() < 1e-6 * adapter(alone).norm()
+    for one, other in zip(lines(alone), lines(together), strict=True):
+        for figure in ("client", "groups", "surviving_groups", "selected", "examples_held"):
+            assert one.get(figure) == other.get(figure)
+
+
 def test_a_rule_that_needs_every_update_gets_them_in_order(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

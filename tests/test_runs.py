@@ -27,7 +27,7 @@ from shepherd.coreset import Cohort, Coreset
 from shepherd.data.client_files import write_client_files
 from shepherd.data.population import ClientView
 from shepherd.errors import ShepherdError
-from shepherd.federation import Selection
+from shepherd.federation import Observer, Selection
 from shepherd.messages import ClientJob
 from shepherd.model.adapted import AdaptedModel
 from shepherd.preparation import deal
@@ -41,7 +41,7 @@ class Accident(Exception):
     """Something nobody foresaw."""
 
 
-class Breaks:
+class Breaks(Observer):
     """An observer that breaks off at a chosen moment."""
 
     def __init__(self, what: str, count: int) -> None:
@@ -52,12 +52,6 @@ class Breaks:
             self.left -= 1
             if self.left == 0:
                 raise Accident
-
-    def started(self, state: RunState, rounds: int) -> None: ...
-
-    def selecting(self, round: int, clients: Sequence[str]) -> None: ...
-
-    def summarised(self, client: str) -> None: ...
 
     def chosen(self, selection: Selection) -> None:
         self._happen("chosen")
@@ -133,6 +127,25 @@ def test_a_run_that_groups_leaves_its_last_selection(tiny: dict[str, Any], what:
     again = execute(config(tiny, "broken"), resume=True).directory
     assert result(again) == result(whole)
     assert (again / "selection.json").read_bytes() == (whole / "selection.json").read_bytes()
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_what_clients_remember_of_their_groups_survives_a_kill(
+    tiny: dict[str, Any], tiny_base: Path, stateful: bool
+) -> None:
+    tiny["coreset"] = {"name": "fedhds-turbo", "proxy": str(tiny_base), "smallest_group": 2}
+    tiny["training"]["stateful"] = stateful
+    tiny["participation"]["count"] = 4
+    whole = execute(config(tiny, "whole")).directory
+    with pytest.raises(Accident):
+        execute(config(tiny, "broken"), observers=[Breaks("chosen", 3)])
+    assert result(execute(config(tiny, "broken"), resume=True).directory) == result(whole)
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    groups: dict[str, set[int]] = {}
+    for line in lines:
+        if line["scope"] == "selection":
+            groups.setdefault(line["client"], set()).add(line["groups"])
+    assert all(len(found) == 1 for found in groups.values())
 
 
 @pytest.mark.parametrize("name", ["random", "kmeans"])

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from shepherd.aggregation import FedAvg
 from shepherd.config import RunConfig
-from shepherd.coreset import Full
+from shepherd.coreset import Full, KMeans
 from shepherd.data.allocation import Iid
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
@@ -30,6 +30,7 @@ from shepherd.torchrun import started_by_torchrun
 
 Budget = Literal["examples", "rounds"]
 CENTRALISED = "centralised"
+CENTRALISED_CORESET = "centralised-coreset"
 UNTUNED = "untuned"
 
 
@@ -41,6 +42,9 @@ def baseline_configs(
     budget: Budget = "examples",
 ) -> Iterator[tuple[str, RunConfig]]:
     """Yield (label, config) of the untuned base, of each client alone, and of centralised tuning.
+
+    Where a coreset chose, centralised tuning on a coreset of all data is one more, FedHDS's upper reference (arXiv
+    2410.10926, section 5): as many different examples as the federation's steps saw, chosen by k-means.
 
     Parameters
     ----------
@@ -66,7 +70,13 @@ def baseline_configs(
         yield label, _pooled(config, label, client, epochs)
     allocation = Iid(clients=1)
     pooled = _pooled(config, CENTRALISED, 0, each_round / len(dealt.train))
-    yield CENTRALISED, pooled.model_copy(update={"allocation": allocation})
+    pooled = pooled.model_copy(update={"allocation": allocation})
+    yield CENTRALISED, pooled
+    if not isinstance(config.coreset, Full) and federated.examples:
+        size = min(federated.examples, len(dealt.train))
+        coreset = _pooled(config, CENTRALISED_CORESET, 0, each_round / size)
+        chosen = {"allocation": allocation, "coreset": KMeans(count=size)}
+        yield CENTRALISED_CORESET, coreset.model_copy(update=chosen)
 
 
 def draw_clients(count: int, clients: int, seed: int) -> list[int]:
