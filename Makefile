@@ -13,7 +13,7 @@ help:
 	@echo "make test      run the test suite (a few minutes)"
 	@echo "make test-all  run the slow checks too"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation"
+	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation, selection"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,8 @@ bench: setup
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/round_overhead.py
 	$(BIN)/python benchmarks/aggregation.py
+	$(BIN)/python benchmarks/selection.py --rounds 2
+	$(BIN)/python benchmarks/clustering.py --quick
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

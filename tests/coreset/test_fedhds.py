@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from shepherd.coreset import Cohort, FedHDS, KCenter
+from shepherd.coreset import Cohort, FedHDS, KCenter, KMeans, Relevant
 from shepherd.coreset.clusters import find_clusters
 from shepherd.coreset.frames import by_tsne, random_directions
 from shepherd.coreset.grouped import Frame
@@ -136,6 +136,13 @@ def test_features_that_are_not_numbers_are_said(view: Views, job: Jobs, model: A
     broken.adapter.vector.fill_(float("inf"))
     with pytest.raises(ShepherdError, match="not finite"):
         FedHDS().summarise(view(), broken, model)
+
+
+@pytest.mark.parametrize("rule", [FedHDS, KCenter, KMeans, Relevant])
+def test_a_layer_that_is_not_there_is_said_before_the_first_round(rule: Any, model: AdaptedModel) -> None:
+    settings = {"features": {"layers": [99]}}
+    with pytest.raises(ShepherdError, match="no layer 99"):
+        rule(**({"then": {"name": "fedhds", **settings}} if rule is Relevant else settings)).prepare(model)
 
 
 def test_too_little_public_text_is_said(tmp_path: Any, model: AdaptedModel) -> None:

@@ -89,7 +89,8 @@ class GroupedCoreset(Coreset):
         return self.every != 1
 
     def prepare(self, model: AdaptedModel) -> None:
-        """Compute what all clients share, where that is not drawn at random."""
+        """Try the features on a word, and compute what all clients share, where that is not drawn at random."""
+        self.features_of_texts(["word"], model)
         if self.projection == "public" and "shared" in (self.frame, self.local):
             _public_directions(self, model)
 

@@ -46,6 +46,10 @@ class KMeans(SizedCoreset):
         """Whether a choice is used again in a later round."""
         return self.every != 1
 
+    def prepare(self, model: AdaptedModel) -> None:
+        """Try the features on a token."""
+        hidden_features(model, [(np.zeros(1, np.int64), 1)], self.features)
+
     def summarise(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> ClientSummary:
         """Choose; the server need not know what."""
         kept = job.kept("coreset")
