@@ -166,7 +166,9 @@ def _compare_over_seeds(runs: list[Path], form: str, figure: Path | None) -> Non
     records = [read_record(path) for path in runs]
     comparison = seeds.compare_over_seeds([r for record in records for r in (record, *record.baselines())])
     if figure is not None:
-        seeds.write_seeds_figure(comparison, figure)
+        from shepherd.report.seeds_figure import write_seeds_figure  # a table needs no matplotlib
+
+        write_seeds_figure(comparison, figure)
     if form == "markdown":
         sys.stdout.write(seeds.to_markdown(comparison))
     elif form == "csv":

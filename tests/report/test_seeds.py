@@ -20,13 +20,12 @@ from shepherd.report.record import Record, read_record
 from shepherd.report.seeds import (
     SeedComparison,
     compare_over_seeds,
-    seeds_figure,
     seeds_table,
     terminal_tables,
     to_csv,
     to_markdown,
-    write_seeds_figure,
 )
+from shepherd.report.seeds_figure import seeds_figure, write_seeds_figure
 
 MakeSeed = Callable[..., Record]
 FLOORS = {"fedit": {0: 3.0, 1: 3.2, 2: 3.1}, "fedhds": {0: 3.1, 1: 3.25, 2: 3.3}}

@@ -8,12 +8,12 @@ scikit-learn's own takes time in the square of the number of points and goes wro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.cluster import HDBSCAN
 
-from shepherd.coreset.neighbour_graph import spanning_tree
+if TYPE_CHECKING:  # loaded where points are clustered: most commands wait for neither
+    from scipy.sparse import csr_array
 
 #: Of the largest coordinate: points that are closer coincide. HDBSCAN divides by distances.
 _CLOSEST = 1e-15
@@ -82,6 +82,8 @@ def find_clusters(points: np.ndarray, smallest: int) -> Clusters:
     ValueError
         If the points are no finite matrix, or `smallest` is less than 2.
     """
+    from sklearn.cluster import HDBSCAN
+
     points = _checked(points)
     if smallest < 2:
         raise ValueError(f"A cluster has at least 2 points; {smallest} was asked for as the fewest.")
@@ -123,6 +125,10 @@ def _sorted(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _tree(points: np.ndarray, first: np.ndarray, samples: int) -> csr_array:
     """Return the spanning tree of all points, of which those at one place are next to each other."""
+    from scipy.sparse import csr_array
+
+    from shepherd.coreset.neighbour_graph import spanning_tree
+
     places = np.flatnonzero(first)
     counts = np.diff(places, append=len(points))
     tree, core = spanning_tree(points[places], counts, samples)

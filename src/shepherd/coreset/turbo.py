@@ -13,7 +13,6 @@ from shepherd.coreset.schedule import Every
 from shepherd.data.population import ClientView
 from shepherd.messages import ClientJob
 from shepherd.model.batch import load
-from shepherd.model.proxy import load_proxy
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -37,6 +36,8 @@ class FedHDSTurbo(FedHDS):
 
     def prepare(self, model: AdaptedModel) -> None:
         """Load the proxy."""
+        from shepherd.model.proxy import load_proxy  # PEFT, which takes seconds, comes with it
+
         load_proxy(self.proxy, str(model.device))
         super().prepare(model)
 
@@ -47,4 +48,6 @@ class FedHDSTurbo(FedHDS):
 
     def features_of_texts(self, texts: Sequence[str], model: AdaptedModel) -> np.ndarray:
         """Return the proxy's features of texts."""
+        from shepherd.model.proxy import load_proxy
+
         return load_proxy(self.proxy, str(model.device)).features(texts, self.features)

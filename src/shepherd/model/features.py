@@ -20,11 +20,11 @@ from shepherd.errors import ShepherdError
 from shepherd.model.batch import Example, collate
 from shepherd.model.hidden_states import HiddenStates
 from shepherd.model.lanes import in_lanes
-from shepherd.model.layers import RepeatedLayers
 from shepherd.model.micro_batches import plan, token_budget
 from shepherd.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # PEFT, which takes seconds, comes with it
+    from shepherd.model.layers import RepeatedLayers
     from shepherd.model.prefix import SharedPrefix
 
 
