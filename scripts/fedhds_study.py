@@ -1,7 +1,8 @@
-"""FedHDS's study on Natural Instructions at the size of a laptop: what selection buys, on tasks nobody trained on.
+"""FedHDS's study at the size of a laptop: what selection buys, on tasks nobody trained on.
 
-    python scripts/fedhds_study.py run   --train ni-train.jsonl --test ni-test.jsonl --seeds 0,1,2
-    python scripts/fedhds_study.py table --train ni-train.jsonl --test ni-test.jsonl --seeds 0,1,2
+    python scripts/fedhds_study.py run   --data ni-train.jsonl --test ni-test.jsonl   # Natural Instructions
+    python scripts/fedhds_study.py table --data ni-train.jsonl --test ni-test.jsonl
+    python scripts/fedhds_study.py run   --data databricks-dolly-15k.jsonl            # Dolly, summarization unseen
 
 Full data, FedHDS as published (t-SNE of each client's own) and with a shared frame, FedHDS-Turbo, each beside as
 many examples drawn blindly in the same rounds by the same clients, and by perplexity. `run` may be started several
@@ -43,17 +44,19 @@ def study_config(options: argparse.Namespace, method: str, seed: int) -> RunConf
     coreset, matched = METHODS[method]
     if matched is not None:
         coreset = [*coreset, f"matched={options.root}/{matched}-{seed}"]
+    natural_instructions = [
+        "data.columns={category: task}",
+        f"data.holdout.path={options.test}",
+        "data.holdout.columns={category: task}",
+        f"allocation.fraction={options.fraction}",
+    ]
     overrides = [
         f"seed={seed}",
         f"rounds={options.rounds}",
         f"model.base={options.base}",
-        f"data.path={options.train}",
-        "data.columns={category: task}",
+        f"data.path={options.data}",
         f"data.max_tokens={options.max_tokens}",
-        f"data.holdout.path={options.test}",
-        "data.holdout.columns={category: task}",
-        "data.holdout.per_category=20",
-        f"allocation.fraction={options.fraction}",
+        *(natural_instructions if options.test else []),
         "participation.fraction=null",
         f"participation.count={options.clients}",
         "adapter.dropout=0",
@@ -68,7 +71,7 @@ def study_config(options: argparse.Namespace, method: str, seed: int) -> RunConf
         *(f"coreset.{setting}" for setting in coreset),
         *(["coreset.smallest_group=2"] if "fedhds" in coreset[0] else []),
     ]
-    return load_config("fedhds-ni", overrides)
+    return load_config("fedhds-ni" if options.test else "fedhds-dolly", overrides)
 
 
 def configs(options: argparse.Namespace) -> Iterator[RunConfig]:
@@ -101,8 +104,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("run", "table"))
-    parser.add_argument("--train", required=True)
-    parser.add_argument("--test", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument(
+        "--test", help="the unseen tasks of Natural Instructions; without it the data are Dolly's"
+    )
     parser.add_argument("--base", default="lamb")
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--clients", type=int, default=16, help="clients a round")

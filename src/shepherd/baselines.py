@@ -72,8 +72,8 @@ def baseline_configs(
     pooled = _pooled(config, CENTRALISED, 0, each_round / len(dealt.train))
     pooled = pooled.model_copy(update={"allocation": allocation})
     yield CENTRALISED, pooled
-    if not isinstance(config.coreset, Full) and federated.examples:
-        size = min(federated.examples, len(dealt.train))
+    if not isinstance(config.coreset, Full) and federated.selected:
+        size = min(federated.selected, len(dealt.train))
         coreset = _pooled(config, CENTRALISED_CORESET, 0, each_round / size)
         chosen = {"allocation": allocation, "coreset": KMeans(count=size)}
         yield CENTRALISED_CORESET, coreset.model_copy(update=chosen)

@@ -170,6 +170,8 @@ class Federation:
                 self.names[client],
                 int(self.sizes[client]),
                 summary,
+                # Who trains is sent the adapter once; its line says so.
+                0 if client in choices else state.adapter.wire_bytes,
                 coreset.figures(summary.message, choices.get(client)),
             )
             for client, summary in summaries.items()
@@ -213,10 +215,11 @@ class Federation:
     ) -> dict[str, dict[str, Tree]]:
         """Return what the round's clients keep of their training and, where it is for longer, of the coreset."""
         kept: dict[str, dict[str, Tree]] = {client: {"training": own} for client, own in trained.items()}
-        if self.config.coreset.remembers:
-            for client, summary in selection.summaries.items():
+        for client, summary in selection.summaries.items():
+            lasting = self.config.coreset.lasting(summary.kept)
+            if lasting:
                 before = state.clients.get(str(client), {})
-                kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": summary.kept}
+                kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": lasting}
         return kept
 
     def _refuse_diverged(self, update: ClientUpdate, number: int) -> None:

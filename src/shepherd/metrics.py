@@ -16,7 +16,7 @@ _SUMMED = ("selected", "examples", "tokens", "response_tokens", "steps", "bytes_
 
 
 def selection_line(
-    round: int, client: str, held: int, summary: ClientSummary, figures: dict[str, Any]
+    round: int, client: str, held: int, summary: ClientSummary, bytes_down: int, figures: dict[str, Any]
 ) -> Line:
     """Say what a client, which holds `held` examples, was asked for the coreset, and the coreset's figures."""
     return {
@@ -25,6 +25,7 @@ def selection_line(
         "client": client,
         "examples_held": held,
         "bytes_up": summary.wire_bytes,
+        "bytes_down": bytes_down,
         **figures,
         "machine": {"seconds": summary.seconds},
     }
@@ -74,7 +75,8 @@ def round_line(
         Wall-clock time of the whole, and of choosing.
     """
     totals = {key: sum(line[key] for line in clients) for key in _SUMMED}
-    totals["bytes_up"] += sum(line["bytes_up"] for line in selections)
+    for key in ("bytes_up", "bytes_down"):
+        totals[key] += sum(line[key] for line in selections)
     weighted = sum(line["train_loss"] * line["response_tokens"] for line in clients)
     return {
         "round": round,

@@ -110,7 +110,7 @@ def test_groups_are_made_again_when_they_are_old(view: Views, job: Jobs, model: 
     client = view()
     for every, again in ((1, [True, True, True]), (2, [False, True, True]), ("once", [False, False, False])):
         rule = FedHDS(every=every, smallest_group=3)
-        assert rule.remembers is (every != 1)
+        assert bool(rule.lasting({"round": 0})) is (every != 1)
         kept = rule.summarise(client, job(round=4), model).kept
         for later, made in zip((5, 6, 9), again, strict=True):
             found = rule.summarise(client, job(round=later, kept=kept), model).kept
@@ -129,6 +129,13 @@ def test_noise_is_drawn_once_and_accounted_for(view: Views, job: Jobs, model: Ad
     assert figures["epsilon_of_message"] == pytest.approx(rule.noise.epsilon(groups))  # type: ignore[union-attr]
     assert figures["groups"] == groups
     assert figures["surviving_groups"] == 1
+
+
+def test_frames_that_do_not_go_together_are_said() -> None:
+    with pytest.raises(ValidationError, match="local is for frame: shared"):
+        FedHDS(frame="tsne", local="pca")
+    with pytest.raises(ValidationError, match=r"noise\.scale"):
+        FedHDS(frame="tsne", noise={"sigma": 1.0})  # type: ignore[arg-type]
 
 
 def test_features_that_are_not_numbers_are_said(view: Views, job: Jobs, model: AdaptedModel) -> None:

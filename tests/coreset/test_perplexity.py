@@ -29,7 +29,10 @@ def test_each_end_and_the_middle_against_a_loss_of_its_own(
     model.write(model.initial)  # it is the round's adapter that counts, not the one that was left there
 
     def kept(keep: str) -> list[int]:
-        return list(Perplexity(keep=keep, count=6).examples(client, asked, model))
+        rule = Perplexity(keep=keep, count=6)
+        own = rule.summarise(client, asked, model)
+        assert own.wire_bytes == 0
+        return list(rule.examples(client, job(kept=own.kept), model))
 
     assert kept("lowest") == sorted(order[:6])
     assert kept("highest") == sorted(order[-6:])

@@ -57,7 +57,10 @@ def matched_run(folder: Path) -> str:
     lines = [
         {"round": 1, "scope": "client", "client": "a", "selected": 3, "examples": 6},
         {"round": 1, "scope": "client", "client": "c", "selected": 1, "examples": 1},
+        {"round": 1, "scope": "round", "clients": 2},
         {"round": 2, "scope": "client", "client": "b", "selected": 2, "examples": 2},
+        {"round": 2, "scope": "round", "clients": 1},
+        {"round": 3, "scope": "round", "clients": 0},
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return str(folder)
@@ -76,16 +79,25 @@ def test_it_matches_another_run_client_by_client(
     assert choices == {0: 3, 2: 1}
     assert len(rule.examples(view(), job(choice=choices[0]), model)) == 3
     assert rule.choose(cohort(1), {}, {})[0] == {1: 2}
+    assert rule.choose(cohort(2), {}, {})[0] == {}
 
 
-def test_what_cannot_be_matched_is_said(tmp_path: Path, model: AdaptedModel) -> None:
+def test_what_cannot_be_matched_is_said(tmp_path: Path, view: Views, job: Jobs, model: AdaptedModel) -> None:
     rule = Random(matched=matched_run(tmp_path))
-    with pytest.raises(ShepherdError, match="ends with round 2"):
-        rule.choose(cohort(2), {}, {})
-    with pytest.raises(ShepherdError, match="nobody of round 1"):
-        rule.choose(cohort(0, "xy"), {}, {})
-    with pytest.raises(ShepherdError, match="no client has trained"):
+    with pytest.raises(ShepherdError, match="ends with round 3"):
+        rule.choose(cohort(3), {}, {})
+    with pytest.raises(ShepherdError, match=r"'c' took part in round 1 of .* but not here"):
+        rule.choose(cohort(0, "abx"), {}, {})
+    with pytest.raises(ShepherdError, match=r"trained on 41 examples .* has 40"):
+        rule.examples(view(), job(choice=41), model)
+    with pytest.raises(ShepherdError, match="no run with a trained round in"):
         Random(matched=str(tmp_path / "nothing")).prepare(model)
+    old = {"round": 1, "scope": "client", "client": "a", "examples": 6}
+    (tmp_path / "metrics.jsonl").write_text(
+        json.dumps(old) + "\n" + json.dumps({"round": 1, "scope": "round"}) + "\n"
+    )
+    with pytest.raises(ShepherdError, match="an older Shepherd"):
+        rule.prepare(model)
 
 
 def test_one_size_only() -> None:

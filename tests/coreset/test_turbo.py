@@ -41,7 +41,7 @@ def test_a_proxy_with_another_tokenizer_groups_once_whatever_the_adapter(
 ) -> None:
     rule = FedHDSTurbo(proxy=proxy, smallest_group=3)
     rule.prepare(model)
-    assert rule.remembers
+    assert rule.lasting({"round": 0})
     first = rule.summarise(view(), job(), model)
     assert first.message["means"].shape[1] == 32
     other = job(round=0)

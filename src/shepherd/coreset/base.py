@@ -54,10 +54,9 @@ class Coreset(Strategy):
 
     asks: ClassVar[bool] = False
 
-    @property
-    def remembers(self) -> bool:
-        """Whether a client keeps what it made of its examples for later rounds."""
-        return False
+    def lasting(self, kept: Tree) -> Tree:
+        """Return what a client keeps for later rounds of what `summarise` had it keep for this one; nothing here."""
+        return {}
 
     def prepare(self, model: AdaptedModel) -> None:
         """Load what is needed beside the tuned model, so that what cannot be had is said before the first round."""

@@ -57,7 +57,8 @@ def principal_components(features: np.ndarray, count: int) -> tuple[np.ndarray, 
     """Return the first directions of the greatest variance, [width, up to count], and the mean, [width]."""
     from sklearn.decomposition import PCA
 
-    fitted = PCA(min(count, *features.shape), random_state=0).fit(features.astype(np.float32))
+    with threadpool_limits(1):  # as above
+        fitted = PCA(min(count, *features.shape), random_state=0).fit(features.astype(np.float32))
     return fitted.components_.T, fitted.mean_
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shepherd.coreset.base import Cohort, Coreset
 from shepherd.coreset.frames import by_pca, by_tsne, principal_components, random_directions
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Frame = Literal["tsne", "pca", "shared"]
 _PUBLIC_ROWS, _PUBLIC_TOKENS = 512, 256
+#: Gone with their model.
+_DIRECTIONS: WeakKeyDictionary[AdaptedModel, dict[GroupedCoreset, np.ndarray]] = WeakKeyDictionary()
 
 
 class GroupedCoreset(Coreset):
@@ -44,7 +46,7 @@ class GroupedCoreset(Coreset):
         What the groups' means are said in: ``tsne`` or ``pca`` of the client's own examples, as FedHDS was
         published, whose coordinates mean nothing to other clients; or ``shared``, one projection for all.
     local : str, optional
-        What a client clusters in: the same as `frame` unless told; ``pca`` where that is ``shared``.
+        Where `frame` is ``shared``, what a client clusters in; ``pca`` unless told.
     dimensions : int
         Of a client's own t-SNE or PCA.
     width : int
@@ -83,15 +85,24 @@ class GroupedCoreset(Coreset):
     features: FeatureSettings = FeatureSettings()
     noise: MeanNoise | None = None
 
-    @property
-    def remembers(self) -> bool:
-        """Whether groups are used again in a later round."""
-        return self.every != 1
+    @model_validator(mode="after")
+    def _frames_go_together(self) -> Self:
+        if self.local is not None and self.frame != "shared":
+            raise ValueError(f"local is for frame: shared; with frame: {self.frame} clients cluster in that")
+        if self.frame == "tsne" and self.noise is not None and self.noise.scale is None:
+            raise ValueError(
+                "noise on t-SNE coordinates needs noise.scale, a public bound on them such as 50"
+            )
+        return self
+
+    def lasting(self, kept: Tree) -> Tree:
+        """Keep it all, if it is used again in a later round."""
+        return kept if self.every != 1 else {}
 
     def prepare(self, model: AdaptedModel) -> None:
         """Try the features on a word, and compute what all clients share, where that is not drawn at random."""
         self.features_of_texts(["word"], model)
-        if self.projection == "public" and "shared" in (self.frame, self.local):
+        if self.projection == "public" and self.frame == "shared":
             _public_directions(self, model)
 
     def summarise(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> ClientSummary:
@@ -142,11 +153,10 @@ class GroupedCoreset(Coreset):
     def _grouped(self, view: ClientView, job: ClientJob, model: AdaptedModel) -> Tree:
         """Group a client's examples anew."""
         features = self.features_of(view, job, model)
-        shared = self._shared(features, job, model) if "shared" in (self.frame, self.local) else None
-        local = self.local or ("pca" if self.frame == "shared" else self.frame)
-        points = self._reduced(local, features, shared, job)
+        shared = self._shared(features, job, model) if self.frame == "shared" else None
+        points = self._reduced(features, shared, job)
         found = group(points, self.smallest_group, self.keep_lonely)
-        means = found.means(points if shared is None or self.frame != "shared" else shared)
+        means = found.means(points if shared is None else shared)
         if self.noise is not None:
             # Once for all rounds it is said in: repeating it gives nothing more away.
             means = self.noise.add(means, generator(job.seed, "coreset noise", job.round, job.client))
@@ -163,9 +173,9 @@ class GroupedCoreset(Coreset):
             return features @ _public_directions(self, model)
         return features @ random_directions(features.shape[1], self.width, job.seed)
 
-    def _reduced(
-        self, frame: Frame, features: np.ndarray, shared: np.ndarray | None, job: ClientJob
-    ) -> np.ndarray:
+    def _reduced(self, features: np.ndarray, shared: np.ndarray | None, job: ClientJob) -> np.ndarray:
+        """Return the examples in the frame that the client clusters in."""
+        frame = self.frame if shared is None else self.local or "pca"
         if frame == "shared" and shared is not None:
             return shared
         if frame == "pca":
@@ -174,10 +184,19 @@ class GroupedCoreset(Coreset):
         return by_tsne(features, self.dimensions, int(seed))
 
 
-@lru_cache(maxsize=1)
 def _public_directions(coreset: GroupedCoreset, model: AdaptedModel) -> np.ndarray:
-    """Return the principal components of public text's features, [features, width]."""
-    table = read_instructions(coreset.public, rows=_PUBLIC_ROWS).table
+    """Return the principal components of public text's features, [features, width], computed once for each model."""
+    known = _DIRECTIONS.setdefault(model, {})
+    if coreset not in known:
+        known[coreset] = _compute_public_directions(coreset, model)
+    return known[coreset]
+
+
+def _compute_public_directions(coreset: GroupedCoreset, model: AdaptedModel) -> np.ndarray:
+    try:
+        table = read_instructions(coreset.public, rows=_PUBLIC_ROWS).table
+    except ShepherdError as error:
+        raise ShepherdError(f"coreset.public: {error}") from error
     texts = [f"{row['instruction']}\n{row['context']}\n{row['responses'][0]}" for row in table]
     directions, _ = principal_components(coreset.features_of_texts(texts, model), coreset.width)
     if directions.shape[1] < coreset.width:

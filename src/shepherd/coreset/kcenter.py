@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from shepherd.coreset.grouped import GroupedCoreset
 from shepherd.coreset.merge import farthest_first
+from shepherd.coreset.size import SizedCoreset
 
 
-class KCenter(GroupedCoreset):
+class KCenter(GroupedCoreset, SizedCoreset):
     """Greedy k-centre on the groups' means (Sener & Savarese, arXiv 1708.00489): unique groups come first.
 
     Attributes
     ----------
-    ratio : float, optional
-        Share of a round's groups that survive, in (0, 1]; half of them unless told.
-    count : int, optional
-        Number of groups instead, at most: all of them where there are fewer.
+    ratio, count : float or int, optional
+        How many of a round's groups survive; half of them unless told. The time is that of count x groups distances.
     """
 
+    usual: ClassVar[float] = 0.5
+
     name: str = "kcenter"
-    ratio: float | None = Field(None, gt=0, le=1)
-    count: int | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
-        if self.ratio is not None and self.count is not None:
-            raise ValueError("give ratio or count, not both")
         if self.frame != "shared":
             raise ValueError("k-centre compares clients' groups, which only frame: shared allows")
         return self
 
     def surviving(self, means: np.ndarray) -> np.ndarray:
         """Return the groups that are farthest apart."""
-        share = 0.5 if self.ratio is None else self.ratio
-        return farthest_first(means, self.count or max(1, round(share * len(means))))
+        return farthest_first(means, self.size(len(means)))

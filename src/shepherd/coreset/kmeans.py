@@ -16,6 +16,7 @@ from shepherd.messages import ClientJob, ClientSummary
 from shepherd.model.batch import load
 from shepherd.model.features import FeatureSettings, hidden_features
 from shepherd.randomness import generator
+from shepherd.tree import Tree
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -41,10 +42,9 @@ class KMeans(SizedCoreset):
     every: Every = "once"
     features: FeatureSettings = FeatureSettings(layers="last")
 
-    @property
-    def remembers(self) -> bool:
-        """Whether a choice is used again in a later round."""
-        return self.every != 1
+    def lasting(self, kept: Tree) -> Tree:
+        """Keep it all, if it is used again in a later round."""
+        return kept if self.every != 1 else {}
 
     def prepare(self, model: AdaptedModel) -> None:
         """Try the features on a token."""

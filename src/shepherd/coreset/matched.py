@@ -13,7 +13,7 @@ from shepherd.coreset.size import SizedCoreset
 from shepherd.data.population import ClientView
 from shepherd.errors import ShepherdError
 from shepherd.messages import ClientJob
-from shepherd.report.run_files import read_metrics
+from shepherd.run_files import read_metrics
 from shepherd.tree import Tree
 
 if TYPE_CHECKING:
@@ -41,41 +41,53 @@ class MatchedCoreset(SizedCoreset):
     def prepare(self, model: AdaptedModel) -> None:
         """See that the run to match is there."""
         if self.matched is not None:
-            self._counts(self.matched)
+            _counts(self.matched)
 
     def choose(
         self, cohort: Cohort, messages: Mapping[int, Tree], state: Tree
     ) -> tuple[dict[int, Any], Tree]:
-        """Say how many each is to draw, where another run has the say."""
+        """Say how many each is to choose, where another run has the say."""
         if self.matched is None:
             return super().choose(cohort, messages, state)
-        counts = self._counts(self.matched)
-        last = max(round for round, _ in counts)
-        if cohort.round + 1 > last:
+        counts, number = _counts(self.matched), cohort.round + 1
+        if number not in counts:
             raise ShepherdError(
-                f"coreset.matched: {self.matched} ends with round {last}, so there is nothing to match in round "
-                f"{cohort.round + 1}; let it run on, or set rounds={last}."
+                f"coreset.matched: {self.matched} ends with round {max(counts)}, so there is nothing to match in round "
+                f"{number}; let it run on, or set rounds={max(counts)}."
             )
-        found: dict[int, Any] = {
-            client: counts[cohort.round + 1, name]
-            for client, name in zip(cohort.clients, cohort.names, strict=True)
-            if (cohort.round + 1, name) in counts
-        }
-        if not found:
+        strangers = sorted(set(counts[number]) - set(cohort.names))
+        if strangers:
             raise ShepherdError(
-                f"coreset.matched: nobody of round {cohort.round + 1}'s cohort took part in it in {self.matched}; "
-                "match a run of the same seed, allocation and participation."
+                f"coreset.matched: client '{strangers[0]}' took part in round {number} of {self.matched}, but not "
+                "here; match a run of the same seed, allocation and participation."
             )
-        return found, state
+        numbered = zip(cohort.clients, cohort.names, strict=True)
+        return {client: counts[number][name] for client, name in numbered if name in counts[number]}, state
 
     def wanted(self, view: ClientView, job: ClientJob) -> int:
         """Return how many of its examples a client is to train on."""
-        return self.size(len(view)) if job.choice is None else min(int(job.choice), len(view))
+        if job.choice is None:
+            return self.size(len(view))
+        if job.choice > len(view):
+            raise ShepherdError(
+                f"coreset.matched: client '{view.name}' trained on {job.choice:,} examples in {self.matched}, but has "
+                f"{len(view):,} to choose from here; match a run of the same allocation, without a filter before it."
+            )
+        return int(job.choice)
 
-    @staticmethod
-    def _counts(path: str) -> dict[tuple[int, str], int]:
-        """Return how many examples each client trained on in each round of a run."""
-        lines = [line for line in read_metrics(Path(path)) if line["scope"] == "client"]
-        if not lines:
-            raise ShepherdError(f"coreset.matched: no client has trained in {path}; give a run that has.")
-        return {(line["round"], line["client"]): int(line["selected"]) for line in lines}
+
+def _counts(path: str) -> dict[int, dict[str, int]]:
+    """Return how many examples each client trained on in each round of a run."""
+    lines = read_metrics(Path(path))
+    counts: dict[int, dict[str, int]] = {line["round"]: {} for line in lines if line["scope"] == "round"}
+    if not counts:
+        raise ShepherdError(f"coreset.matched: there is no run with a trained round in {path}; give one.")
+    for line in lines:
+        if line["scope"] == "client" and line["round"] in counts:
+            if "selected" not in line:
+                raise ShepherdError(
+                    f"coreset.matched: {path} was run by an older Shepherd, which did not count what was selected; "
+                    "run it again."
+                )
+            counts[line["round"]][line["client"]] = int(line["selected"])
+    return counts

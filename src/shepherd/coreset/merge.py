@@ -54,12 +54,17 @@ def farthest_first(points: np.ndarray, count: int) -> np.ndarray:
     ndarray of int64, [taken]
         Places in `points`, ascending.
     """
-    taken = [_nearest(points, np.arange(len(points)), points.mean(axis=0))] if len(points) else []
-    distance = np.full(len(points), np.inf)
-    while taken and len(taken) < count:
-        distance = np.minimum(distance, np.linalg.norm(points - points[taken[-1]], axis=1))
+    if len(points) == 0:
+        return np.zeros(0, np.int64)
+    points = (points - points.mean(axis=0)).astype(np.float64)
+    squares = (points**2).sum(axis=1)
+    rounding = 1e-12 * float(squares.max())
+    taken, distance = [int(squares.argmin())], np.full(len(points), np.inf)
+    while len(taken) < count:
+        last = taken[-1]
+        distance = np.minimum(distance, squares + squares[last] - 2 * (points @ points[last]))
         farthest = int(distance.argmax())
-        if distance[farthest] == 0:
+        if distance[farthest] <= rounding:
             break
         taken.append(farthest)
     return np.sort(np.array(taken, np.int64))

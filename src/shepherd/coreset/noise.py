@@ -26,18 +26,19 @@ class MeanNoise(Settings):
         Standard deviation of the noise, in units of the ball's radius.
     delta : float
         The delta at which epsilon is given, in (0, 1).
-    scale : float
+    scale : float, optional
         What a mean is divided by before it is clipped: a public constant, above the usual length of a mean in
-        its frame. Shared projections have lengths of about 1, t-SNE's of 3 to 30.
+        its frame. 1 unless told, which suits shared projections and PCA; t-SNE's lengths are 3 to 30, so there it
+        has to be told: clipped, all that is left of a mean is its direction.
     """
 
     sigma: float = Field(gt=0)
     delta: float = Field(1e-5, gt=0, lt=1)
-    scale: float = Field(1.0, gt=0)
+    scale: float | None = Field(None, gt=0)
 
     def add(self, means: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         """Return the means, [groups, width], scaled, clipped and noised."""
-        scaled = means / self.scale
+        scaled = means / (self.scale or 1.0)
         lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
         clipped = scaled / np.maximum(lengths, 1)
         return (clipped + draw.normal(0, self.sigma, means.shape)).astype(np.float32)

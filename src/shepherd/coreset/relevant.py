@@ -53,10 +53,9 @@ class Relevant(Coreset):
     share: float = Field(0.5, gt=0, le=1)
     then: _ThenChoice = Full()
 
-    @property
-    def remembers(self) -> bool:
-        """The scores are kept."""
-        return True
+    def lasting(self, kept: Tree) -> Tree:
+        """Keep the scores' outcome, and what the other coreset wants kept."""
+        return {"admitted": kept["admitted"], "then": self.then.lasting(kept["then"])}
 
     def prepare(self, model: AdaptedModel) -> None:
         """Load what the other coreset needs."""

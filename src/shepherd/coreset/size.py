@@ -1,8 +1,8 @@
-"""How many of a client's examples a coreset keeps, where that is a setting and not a finding."""
+"""How many are kept, where that is a setting and not a finding."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -10,15 +10,19 @@ from shepherd.coreset.base import Coreset
 
 
 class SizedCoreset(Coreset):
-    """A coreset that keeps a share, or a number, of every client's examples.
+    """A coreset that keeps a share, or a number: of every client's examples, unless it says of what else.
 
     Attributes
     ----------
     ratio : float, optional
-        Share of a client's examples, in (0, 1], rounded, at least one.
+        The share, in (0, 1], rounded, at least one.
     count : int, optional
-        Number of examples instead, at most: a client that holds fewer keeps them all.
+        The number instead, at most: where there are fewer, all are kept.
+    usual : float
+        The ratio where neither is told.
     """
+
+    usual: ClassVar[float] = 0.05
 
     ratio: float | None = Field(None, gt=0, le=1)
     count: int | None = Field(None, gt=0)
@@ -30,7 +34,7 @@ class SizedCoreset(Coreset):
         return self
 
     def size(self, held: int) -> int:
-        """Return how many of `held` examples are kept; a twentieth unless told."""
+        """Return how many of `held` are kept."""
         if self.count is not None:
             return min(self.count, held)
-        return max(1, round((0.05 if self.ratio is None else self.ratio) * held))
+        return max(1, round((self.ratio or self.usual) * held))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from shepherd.errors import ShepherdError
 from shepherd.report.record import Record
-from shepherd.report.run_files import Metric
 from shepherd.report.units import is_number
+from shepherd.run_files import Metric
 
 
 @dataclass(frozen=True)

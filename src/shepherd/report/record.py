@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from shepherd.errors import ShepherdError
-from shepherd.report.run_files import Metric, read_config, read_environment, read_json_lines, read_metrics
 from shepherd.report.units import is_number
+from shepherd.run_files import Metric, read_config, read_environment, read_json_lines, read_metrics
 
 
 class NothingEvaluatedError(ShepherdError):
@@ -80,6 +80,11 @@ class Record:
     def examples(self) -> int:
         """Examples trained on, repeats counted."""
         return int(self._sum("round", "examples"))
+
+    @property
+    def selected(self) -> int:
+        """Examples a coreset chose, summed over clients and rounds."""
+        return int(self._sum("round", "selected"))
 
     @property
     def bytes_up(self) -> int:

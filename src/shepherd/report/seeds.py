@@ -195,13 +195,20 @@ def _key(record: Record, home: str | None = None) -> str:
     config = {key: value for key, value in record.config.items() if key not in ("seed", "run")}
     if home is not None and isinstance(config.get("training"), dict):
         config["training"] = {key: value for key, value in config["training"].items() if key != "epochs"}
-    coreset = config.get("coreset")
-    if isinstance(coreset, dict) and isinstance(coreset.get("matched"), str):
-        # Every seed matches the run of its own seed.
-        matched = _without_seed(Path(coreset["matched"]).name, _seed(record))
-        config["coreset"] = {**coreset, "matched": matched}
+    config["coreset"] = _without_matched_seed(config.get("coreset"), _seed(record))
     name = None if home is None else record.label
     return json.dumps([home, name, config], sort_keys=True, default=str)
+
+
+def _without_matched_seed(coreset: Any, seed: int) -> Any:
+    """Return a coreset's settings with the run it matches named without its seed: every seed matches its own."""
+    if not isinstance(coreset, dict):
+        return coreset
+    named = {key: _without_matched_seed(value, seed) for key, value in coreset.items()}
+    matched = named.get("matched")
+    return (
+        {**named, "matched": _without_seed(Path(matched).name, seed)} if isinstance(matched, str) else named
+    )
 
 
 def _seed(record: Record) -> int:
@@ -308,7 +315,7 @@ def _costs(comparison: SeedComparison) -> Iterator[Column[Method]]:
     yield _column("Examples", "examples", lambda _, spread: whole(spread.mean))
     if comparison.has("share_of_data"):
         yield _column("Share of data", "share_of_data", lambda _, spread: percent(spread.mean))
-    yield _column("Training", "training_seconds", lambda _, spread: duration(spread.mean))
+    yield _column("Rounds", "training_seconds", lambda _, spread: duration(spread.mean))
     if comparison.has("selection_seconds"):
         yield _column("Selection", "selection_seconds", lambda _, spread: duration(spread.mean))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shepherd.report.record import Record
-from shepherd.report.run_files import Metric
 from shepherd.report.units import duration, fixed, is_number, percent, size
+from shepherd.run_files import Metric
 
 
 @dataclass(frozen=True)
