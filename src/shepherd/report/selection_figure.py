@@ -123,11 +123,11 @@ def _draw_server(part: SubFigure, sketch: SelectionSketch) -> None:
     part.legend(
         handles=key,
         loc="outside lower center",
-        ncols=4,
+        ncols=3,
         columnspacing=1,
         handletextpad=0.3,
         frameon=False,
-        fontsize=10,
+        fontsize=9.5,
         labelcolor=INK,
     )
 
