@@ -40,7 +40,7 @@ def base_config(options: argparse.Namespace, root: str) -> RunConfig:
             f"data.path={options.data}",
             f"data.max_tokens={options.max_tokens}",
             *(
-                [f"data.columns={{category: {options.field}}}"]
+                [f"data.columns={{category: {options.field}}}", "allocation.fraction=1"]
                 if options.field
                 else ["allocation.clients=12"]
             ),
