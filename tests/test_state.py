@@ -13,6 +13,7 @@ from shepherd.client_states import ClientStates
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
 from shepherd.state import RunState, has_state, load_state, save_state
+from shepherd.tree import from_bytes, to_bytes
 
 ADAPTER = Adapter({"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([-1.5])})
 
@@ -61,6 +62,18 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path, aggregation: Any, clients:
     assert same(dict(found.adapter), dict(ADAPTER))
     assert same(found.aggregation, aggregation)
     assert same(dict(found.clients), clients)
+
+
+def test_one_tensor_may_stand_in_several_places(tmp_path: Path) -> None:
+    one = torch.arange(6.0)
+    tree = {"whole": one, "again": one, "part": one[2:4]}
+    for found in (
+        from_bytes(to_bytes(tree)),
+        (save_state(RunState(1, ADAPTER, coreset=tree), tmp_path, keep=1), load_state(tmp_path, ADAPTER))[
+            1
+        ].coreset,  # type: ignore[union-attr]
+    ):
+        assert all(torch.equal(found[name], tree[name]) for name in tree)
 
 
 def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:

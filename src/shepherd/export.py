@@ -39,6 +39,7 @@ def export_merged(run: Run, directory: Path) -> None:
     merged.config.use_cache = True
 
     def fill(folder: Path) -> None:
+        """Write model and tokenizer."""
         merged.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
 

@@ -117,6 +117,7 @@ def _row(round: int, lines: Sequence[Line]) -> tuple[str, ...]:
     seconds = machine.get("seconds", 0.0) + after.get("machine", {}).get("seconds", 0.0)
 
     def figure(value: float | None, form: str) -> str:
+        """Return a figure as it is shown; nothing of what was not measured."""
         return "" if value is None else format(value, form)
 
     return (

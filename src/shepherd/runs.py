@@ -149,6 +149,7 @@ class _SelectionSketcher(Observer):
         self.names = names
 
     def chosen(self, selection: Selection) -> None:
+        """Write the sketch, of a coreset that makes groups."""
         found = sketch(selection.round, self.names, selection.summaries, selection.choices)
         if found is not None:
             self.directory.write_selection(found)
@@ -193,6 +194,7 @@ def _federation(
     observers: Sequence[Observer],
 ) -> Federation:
     def evaluate(adapter: Adapter, round: int) -> dict[str, Any] | None:
+        """Evaluate where it is due, in the main process, and keep the answers."""
         if not processes.main or not config.evaluation.due(round, config.rounds):
             return None
         evaluated = prepared.evaluator.evaluate(prepared.model, adapter, round, config.rounds)
@@ -201,6 +203,7 @@ def _federation(
         return evaluated.line
 
     def commit(state: RunState, lines: Sequence[dict[str, Any]]) -> RunState:
+        """Commit in the main process; the others take it as done."""
         if not processes.main:
             return directory.committed_elsewhere(state)
         return directory.commit(state, lines, config.run.keep_checkpoints)

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from shepherd.client_states import ClientStates
 from shepherd.errors import ShepherdError
 from shepherd.files import write_directory
 from shepherd.model.adapter import Adapter, check_like
-from shepherd.tree import Tree, pack, unpack
+from shepherd.tree import Tree, pack, save_tensors, unpack
 
 _PATTERN = "round-*"
 _CLIENTS = "clients"
@@ -63,7 +63,8 @@ def save_state(state: RunState, checkpoints: Path, keep: int) -> RunState:
     filed.clients.write()
 
     def fill(folder: Path) -> None:
-        data = save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
+        """Write the checkpoint's files."""
+        data = save_tensors(dict(sorted(tensors.items())))
         (folder / "tensors.safetensors").write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
         record = {

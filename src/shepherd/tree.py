@@ -37,18 +37,18 @@ def to_bytes(tree: Tree) -> bytes:
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(pack(tree, "tree", tensors))
     tensors[_VALUES] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-    return save(_apart(tensors))
+    return save_tensors(tensors)
 
 
-def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return tensors of which no two share memory, which safetensors refuses to save."""
+def save_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Return tensors as one safetensors buffer; those that share memory, which it refuses, are copied apart."""
     apart: dict[str, torch.Tensor] = {}
     taken: set[int] = set()
     for name, tensor in tensors.items():
         place = tensor.untyped_storage().data_ptr()
         apart[name] = tensor.contiguous() if place not in taken else tensor.clone().contiguous()
         taken.add(place)
-    return apart
+    return save(apart)
 
 
 def from_bytes(data: bytes) -> dict[str, Any]:

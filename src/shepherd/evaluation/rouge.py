@@ -12,6 +12,7 @@ from rouge_score.rouge_scorer import RougeScorer
 # one gives the same words.
 class _WordTokenizer:
     def tokenize(self, text: str) -> list[str]:
+        """Return a text's words."""
         # Letters, digits and the marks that belong to them (accents, vowel signs) make a word.
         folded = unicodedata.normalize("NFC", text.casefold())
         return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split()

@@ -142,11 +142,13 @@ class _Reader:
 
     @torch.inference_mode()
     def prefix(self, tokens: np.ndarray) -> _Prefix:
+        """Compute a shared prefix, and the sums of its hidden states."""
         sums, computed = self.states.caught(lambda hidden: hidden.float().sum(1), self.model.prefix, tokens)
         return _Prefix(len(tokens), computed, sums)
 
     @torch.inference_mode()
     def features(self, prefix: _Prefix, part: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the features of a micro-batch's examples behind a prefix, in its order."""
         (places,) = part
         rows = [self.examples[place] for place in places]
         batch = collate(rows, self.model.device, prefix.length)

@@ -123,6 +123,7 @@ class FusedLora:
 
     @dropout.setter
     def dropout(self, dropout: Dropout | None) -> None:
+        """Say what drops out from now on in this thread."""
         self._of_thread.dropout = self._last = dropout
 
     def carry(self, tensors: _Tensors | None) -> None:

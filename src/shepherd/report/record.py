@@ -102,6 +102,13 @@ class Record:
         return self._seconds("round")
 
     @property
+    def selection_seconds(self) -> float | None:
+        """Seconds of the rounds spent on choosing examples, where they were measured."""
+        found = [line.get("machine", {}).get("selection_seconds") for line in self.scope("round")]
+        known = [seconds for seconds in found if is_number(seconds)]
+        return sum(known) if known else None
+
+    @property
     def total_seconds(self) -> float:
         """Seconds spent in rounds and evaluations."""
         return self._seconds("round") + self._seconds("global")

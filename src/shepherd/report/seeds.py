@@ -132,6 +132,7 @@ class _Group:
 
     @property
     def first(self) -> Record:
+        """Any one of the runs, where all say the same."""
         return next(iter(self.by_seed.values()))
 
     @property
@@ -220,6 +221,7 @@ def _seed(record: Record) -> int:
 
 def _labels(groups: dict[str, _Group]) -> list[str]:
     def full(group: _Group) -> str:
+        """Return a label with the run a baseline belongs to, or the first run's own."""
         home = groups.get(group.home or "")
         return f"{home.label}/{group.label}" if home else group.first.label
 
@@ -251,17 +253,11 @@ def _method(label: str, runs: dict[int, Record], reference: Method | None) -> Me
         rouge_l=rouge_l,
         examples=spread(lambda record: record.examples),
         training_seconds=spread(lambda record: record.training_seconds),
-        selection_seconds=spread(_selection_seconds),
+        selection_seconds=spread(lambda record: record.selection_seconds),
         share_of_data=spread(_share_of_data),
         loss_difference=loss.minus(reference.loss) if reference else Spread(),
         rouge_l_difference=rouge_l.minus(reference.rouge_l) if reference else Spread(),
     )
-
-
-def _selection_seconds(record: Record) -> float | None:
-    measured = [line.get("machine", {}).get("selection_seconds") for line in record.scope("round")]
-    known = [seconds for seconds in measured if seconds is not None]
-    return sum(known) if known else None
 
 
 def _share_of_data(record: Record) -> float | None:

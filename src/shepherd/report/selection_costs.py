@@ -56,20 +56,19 @@ def selection_costs(record: Record) -> SelectionCosts | None:
     if not rounds or not (asked or selected < held):
         return None
     costs = SelectionCosts(len(rounds), selected, held)
-    return _asked(costs, rounds, asked) if asked else costs
+    return _asked(costs, record, asked) if asked else costs
 
 
-def _asked(costs: SelectionCosts, rounds: Sequence[Metric], asked: Sequence[Metric]) -> SelectionCosts:
+def _asked(costs: SelectionCosts, record: Record, asked: Sequence[Metric]) -> SelectionCosts:
     """Add what is known where clients were asked; elsewhere they choose while they train."""
-    machines = [line.get("machine") or {} for line in rounds]
-    seconds, whole = _total(machines, "selection_seconds"), _total(machines, "seconds")
+    seconds = record.selection_seconds
     groups, surviving = _total(asked, "groups"), _total(asked, "surviving_groups")
     return SelectionCosts(
         costs.rounds,
         costs.selected,
         costs.held,
         seconds=seconds,
-        training_seconds=None if seconds is None or whole is None else whole - seconds,
+        training_seconds=None if seconds is None else record.training_seconds - seconds,
         bytes_up=int(_total(asked, "bytes_up") or 0),
         groups=None if groups is None else int(groups),
         surviving_groups=None if surviving is None else int(surviving),
