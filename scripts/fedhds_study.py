@@ -56,7 +56,7 @@ def study_config(options: argparse.Namespace, method: str, seed: int) -> RunConf
         f"model.base={options.base}",
         f"data.path={options.data}",
         f"data.max_tokens={options.max_tokens}",
-        *(natural_instructions if options.test else []),
+        *(natural_instructions if options.test else [f"allocation.alpha={options.alpha}"]),
         "participation.fraction=null",
         f"participation.count={options.clients}",
         "adapter.dropout=0",
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--clients", type=int, default=16, help="clients a round")
     parser.add_argument("--fraction", type=float, default=0.5, help="share of a task's rows its client keeps")
+    parser.add_argument("--alpha", type=float, default=0.5, help="of Dolly's Dirichlet allocation")
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--lr", type=float, default=1e-2, help="of everything but full data")
     parser.add_argument("--lr-full", type=float, default=1e-3)

@@ -33,8 +33,8 @@ def shepherd(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["shepherd", *map(str, arguments)])
-        monkeypatch.setattr("shepherd.cli.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.err", Console(width=160, stderr=True))
+        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
+        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
         try:
             main()
         except SystemExit as end:

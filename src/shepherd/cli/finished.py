@@ -1,0 +1,52 @@
+"""Commands about a finished run: its answers, a merged model, its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shepherd.cli import terminal
+from shepherd.cli.terminal import RunArgument
+
+
+@terminal.app.command()
+def generate(
+    run: RunArgument,
+    prompt: Annotated[list[str], typer.Option(help="An instruction; may be given several times.")],
+    context: Annotated[str, typer.Option(help="The instructions' input.")] = "",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
+) -> None:
+    """Answer instructions with the tuned adapter, beside the untuned base."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from shepherd.generate import side_by_side
+    from shepherd.runs import load_run
+
+    table = Table("instruction", "base", "federated", show_lines=True)
+    for answer in side_by_side(load_run(run), prompt, context, max_new_tokens):
+        table.add_row(*map(Text, answer))
+    terminal.out.print(table)
+
+
+@terminal.app.command()
+def export(
+    run: RunArgument,
+    merged: Annotated[Path, typer.Option(help="Where to write base and adapter merged into one model.")],
+) -> None:
+    """Merge the adapter into its base: a plain Hugging Face model directory."""
+    from shepherd.export import export_merged
+    from shepherd.runs import load_run
+
+    export_merged(load_run(run), merged)
+    terminal.out.print(f"The merged model is in {merged}", highlight=False, soft_wrap=True)
+
+
+@terminal.app.command()
+def report(run: RunArgument) -> None:
+    """Write report.html anew, baselines included."""
+    from shepherd.report.html import write_report
+
+    terminal.out.print(f"The report is {write_report(run)}", highlight=False, soft_wrap=True)
