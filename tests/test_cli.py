@@ -280,7 +280,7 @@ def test_ctrl_c_is_130_and_resumable(config: str, tiny: dict[str, Any]) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert "Stopped. Every committed round is kept; go on with: shepherd run … --resume" in errors
+    assert "Stopped. What is finished is kept" in errors
     assert "Traceback" not in errors
 
 

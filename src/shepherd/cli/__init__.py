@@ -23,7 +23,9 @@ class _Warnings(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
-_STOPPED = "Stopped. Every committed round is kept; go on with: shepherd run … --resume"
+_STOPPED = (
+    "Stopped. What is finished is kept; give the command again to go on (`shepherd run` with --resume)."
+)
 
 
 def main() -> None:

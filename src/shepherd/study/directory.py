@@ -1,0 +1,218 @@
+"""A study's folder: the questions, every model's answers, every judge's judgements, people's ratings.
+
+    studies/<name>/
+      study.json           where the questions are from, and their fingerprint
+      questions.jsonl      the questions, one a line
+      answers/<model>.json    the model's card;  answers/<model>.jsonl  its answers, one a question
+      judges/<judge>/      settings.json, replies.jsonl (everything paid for), judgements.jsonl
+      ratings/             what people said
+      report.html          one self-contained file
+
+It knows files and their checks, and nothing of how answers and judgements come about.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from shepherd.errors import ShepherdError
+from shepherd.files import explained, write_atomically, write_json
+from shepherd.judge.judgement import Judgement
+from shepherd.run_files import read_json_lines
+from shepherd.settings import nearest
+from shepherd.study.answers import Answer, ModelCard
+from shepherd.study.questions import Question, fingerprint
+
+STUDIES = Path("studies")
+_LABEL = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
+_Row = TypeVar("_Row", Question, Answer, Judgement)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study on disk.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    """
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are questions yet."""
+        return (self.path / "study.json").is_file()
+
+    def begin(self, questions: Sequence[Question], source: str) -> None:
+        """Make the folder with these questions, or go back into one that has the same.
+
+        Raises
+        ------
+        ShepherdError
+            If it holds other questions: answers to them would be mixed with the new ones.
+        """
+        about = {"source": source, "questions": len(questions), "fingerprint": fingerprint(questions)}
+        if self.exists:
+            if self.about()["fingerprint"] != about["fingerprint"]:
+                raise ShepherdError(
+                    f"{self.path} is a study of other questions ({self.about()['source']}); choose another --study."
+                )
+            return
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        write_lines(self.path / "questions.jsonl", questions)
+        write_json(self.path / "study.json", about)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from writing here; a killed one holds nothing."""
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ShepherdError(f"{self.path} is in use by another shepherd; wait for it to end.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def about(self) -> dict[str, Any]:
+        """Return where the questions are from, how many there are, and their fingerprint."""
+        return _read_object(
+            self.path / "study.json", f"{self.path} is no study: run `shepherd answer` first."
+        )
+
+    def questions(self) -> list[Question]:
+        """Return the questions."""
+        self.about()
+        return list(_rows(self.path / "questions.jsonl", Question))
+
+    def models(self) -> list[str]:
+        """Return the labels of the models that have answered, sorted."""
+        folder = self.path / "answers"
+        return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.json"))
+
+    def model(self, name: str) -> str:
+        """Return the label meant by a label or by the path the model was answered from.
+
+        Raises
+        ------
+        ShepherdError
+            If no such model has answered.
+        """
+        labels = self.models()
+        if name in labels:
+            return name
+        for label in labels:
+            if Path(self.card(label).source) == Path(name):
+                return label
+        raise ShepherdError(
+            f"{self.path} has no answers of '{name}'{nearest(name, labels)}; ask it first: "
+            f"shepherd answer {name} --study {self.path}"
+        )
+
+    def card(self, label: str) -> ModelCard:
+        """Return a model's card."""
+        path = self.answers_path(label).with_suffix(".json")
+        return ModelCard.from_dict(_read_object(path, f"{self.path} has no answers of '{label}'."))
+
+    def write_card(self, card: ModelCard) -> None:
+        """Write a model's card, before its first answer."""
+        write_json(self.answers_path(card.label).with_suffix(".json"), card.to_dict())
+
+    def answers(self, label: str) -> dict[str, Answer]:
+        """Return a model's answers by question id, in the questions' order."""
+        found = {answer.question: answer for answer in _rows(self.answers_path(label), Answer)}
+        return {q.id: found[q.id] for q in self.questions() if q.id in found}
+
+    def answers_path(self, label: str) -> Path:
+        """Return the file of a model's answers, to which they are appended as they come.
+
+        Raises
+        ------
+        ShepherdError
+            If the label is no name for a file.
+        """
+        if not _LABEL.fullmatch(label) or ".." in label:
+            raise ShepherdError(f"'{label}' cannot name a model; use letters, digits and . _ + - /")
+        return self.path / "answers" / f"{label}.jsonl"
+
+    def judges(self) -> list[str]:
+        """Return the names of the judges, sorted."""
+        folder = self.path / "judges"
+        return sorted(p.parent.name for p in folder.glob("*/settings.json"))
+
+    def judge_path(self, judge: str) -> Path:
+        """Return a judge's folder; its name is made of what a file may be called."""
+        return self.path / "judges" / re.sub(r"[^\w.+-]", "_", judge)
+
+    def judge_settings(self, judge: str) -> dict[str, Any]:
+        """Return a judge's settings; there is never a key among them."""
+        path = self.judge_path(judge) / "settings.json"
+        return _read_object(path, f"{self.path} has no judge '{judge}'{nearest(judge, self.judges())}")
+
+    def judgements(self, judge: str) -> list[Judgement]:
+        """Return everything a judge said, in the order of question, model, order and rating."""
+        return list(_rows(self.judge_path(judge) / "judgements.jsonl", Judgement))
+
+    def write_judgements(self, judge: str, judgements: Iterable[Judgement]) -> None:
+        """Write everything a judge said, in the order it is asked."""
+        write_lines(self.judge_path(judge) / "judgements.jsonl", judgements)
+
+
+def find_study(path: Path | None) -> Study:
+    """Return the study at `path`, or the only one there is.
+
+    Raises
+    ------
+    ShepherdError
+        If there is none there, or several to choose from.
+    """
+    if path is not None:
+        study = Study(path)
+        study.about()
+        return study
+    found = sorted(p.parent for p in STUDIES.glob("*/study.json"))
+    if len(found) != 1:
+        listed = f": {', '.join(map(str, found))}" if found else "; begin one with `shepherd answer`"
+        raise ShepherdError(f"Say which study with --study; there are {len(found)} in {STUDIES}/{listed}.")
+    return Study(found[0])
+
+
+def write_lines(path: Path, rows: Iterable[Question | Answer | Judgement]) -> None:
+    """Write rows as JSON lines, atomically."""
+    write_atomically(path, "".join(json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in rows))
+
+
+def _rows(path: Path, kind: type[_Row]) -> Iterator[_Row]:
+    for number, line in enumerate(read_json_lines(path), start=1):
+        try:
+            yield kind.from_dict(line)
+        except TypeError as error:
+            raise ShepherdError(
+                f"{path}, line {number}, is no {kind.__name__.lower()}; delete it."
+            ) from error
+
+
+def _read_object(path: Path, absent: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ShepherdError(absent) from None
+    except (OSError, ValueError) as error:
+        raise ShepherdError(f"{path} is damaged and cannot be read ({error}); restore it.") from error
+    if not isinstance(value, dict):
+        raise ShepherdError(f"{path} holds no mapping of keys to values; restore it.")
+    return value
