@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shepherd.allocate import allocate
-from shepherd.baselines import baseline_configs, draw_clients, run_baselines
+from shepherd.baselines import Alone, baseline_configs, draw_clients, run_baselines
 from shepherd.config import RunConfig, parse_config
 from shepherd.data.client_files import write_client_files
 from shepherd.federation import Observer
@@ -34,7 +34,7 @@ def records(
     def progress(label: str) -> AbstractContextManager[Observer]:
         return nullcontext(observer or Silent())
 
-    run_baselines(config, None, 2, budget, progress)
+    run_baselines(config, Alone(drawn=2), budget, progress)
     return {record.label: record for record in read_record(config.run.directory).baselines()}
 
 
@@ -127,3 +127,13 @@ def test_centralised_over_clients_from_files_trains_on_all_of_them(
     found = records(parse_config(tiny))
     assert found["centralised"].final["loss"] == pytest.approx(found["centralised"].final["loss"])
     assert found["centralised"].environment["data"]["training_rows"] == len(dealt.train)
+
+
+def test_who_trains_alone_is_named_found_by_what_it_holds_or_drawn(tiny: dict[str, Any]) -> None:
+    dealt = deal(parse_config(tiny))
+    spread = dealt.heterogeneity()
+    category = spread.categories[0]
+    best = int(spread.shares[:, 0].argmax())
+    assert Alone(names=["3"]).choose(dealt, 0) == {"3": 3}
+    assert Alone(names=["3"], holding=[[category]]).choose(dealt, 0) == {"3": 3, category: best}
+    assert list(Alone(drawn=2).choose(dealt, 0).values()) == draw_clients(2, 5, 0)

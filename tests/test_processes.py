@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from shepherd.baselines import run_baselines
+from shepherd.baselines import Alone, run_baselines
 from shepherd.config import RunConfig, parse_config
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
@@ -136,7 +136,7 @@ def test_what_cannot_share_a_cohort_is_refused(tiny: dict[str, Any], monkeypatch
     with pytest.raises(ShepherdError, match=r"use training\.name=engine under torchrun"):
         execute(trainer)
     with pytest.raises(ShepherdError, match="without torchrun"):
-        run_baselines(named(tiny, "baselines"), None, 1, "examples", lambda _: nullcontext(Stop(-1)))
+        run_baselines(named(tiny, "baselines"), Alone(drawn=1), "examples", lambda _: nullcontext(Stop(-1)))
 
 
 def test_processes_that_were_not_told_of_one_another_say_so(

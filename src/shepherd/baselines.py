@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ def baseline_configs(
     yield UNTUNED, _derived(config, UNTUNED, rounds=0)
     each_round = federated.examples / max(1, config.rounds)
     for client in clients:
-        label = f"alone-{_folder_name(dealt.allocated.names[client])}"
+        label = alone_label(dealt, client)
         epochs = (
             each_round / dealt.allocated.sizes[client] if budget == "examples" else config.training.epochs
         )
@@ -77,6 +78,45 @@ def baseline_configs(
         coreset = _pooled(config, CENTRALISED_CORESET, 0, each_round / size)
         chosen = {"allocation": allocation, "coreset": KMeans(count=size)}
         yield CENTRALISED_CORESET, coreset.model_copy(update=chosen)
+
+
+def alone_label(dealt: Dealt, client: int) -> str:
+    """Return the folder of a client's run alone."""
+    return f"alone-{_folder_name(dealt.allocated.names[client])}"
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Who trains alone: clients by name, clients by what they hold, or some drawn at random.
+
+    Attributes
+    ----------
+    names : list of str
+        Clients.
+    holding : list of list of str
+        For each a client that holds little else than these categories; see `Heterogeneity.specialist`.
+    drawn : int
+        How many to draw, where nobody is asked for otherwise.
+    """
+
+    names: Sequence[str] = ()
+    holding: Sequence[Sequence[str]] = ()
+    drawn: int = 3
+
+    def choose(self, dealt: Dealt, seed: int) -> dict[str, int]:
+        """Return the clients by number, under the name or the categories they were asked for by."""
+        everybody = dealt.allocated.names
+        if not self.names and not self.holding:
+            return {everybody[i]: i for i in draw_clients(self.drawn, len(everybody), seed)}
+        chosen = {name: _number(name, everybody) for name in self.names}
+        return chosen | (self._specialists(dealt) if self.holding else {})
+
+    def _specialists(self, dealt: Dealt) -> dict[str, int]:
+        spread, found = dealt.heterogeneity(), list[str]()
+        for categories in self.holding:
+            found.append(spread.specialist(categories, found))
+        called = ("+".join(categories) for categories in self.holding)
+        return {name: dealt.allocated.names.index(client) for name, client in zip(called, found, strict=True)}
 
 
 def draw_clients(count: int, clients: int, seed: int) -> list[int]:
@@ -118,39 +158,38 @@ def _folder_name(name: str) -> str:
 
 def run_baselines(
     config: RunConfig,
-    names: Sequence[str] | None,
-    alone: int,
+    alone: Alone,
     budget: Budget,
     progress: Callable[[str], AbstractContextManager[Observer]],
-) -> None:
+) -> dict[str, str]:
     """Complete the federated run, then every baseline of it; what is finished is left as it is.
 
     Parameters
     ----------
     config : RunConfig
         The federated config.
-    names : sequence of str, optional
-        Who trains alone; `alone` clients are drawn where nobody is named.
-    alone : int
-        How many to draw.
+    alone : Alone
+        Who trains alone.
     budget : str
         What a client alone may spend; see `baseline_configs`.
     progress : callable
         Gives, for a label, the observer to show the run with.
+
+    Returns
+    -------
+    dict of str to str
+        The folder of every client's run alone, by what `alone` calls the client.
     """
     if started_by_torchrun()[1] > 1:
         raise ShepherdError("Baselines are one client each; run shepherd baselines without torchrun.")
     federated = _completed(config, config.run.name, progress).record
     dealt = deal(config)
-    everybody = dealt.allocated.names
-    chosen = (
-        draw_clients(alone, len(everybody), config.seed)
-        if names is None
-        else [_number(name, everybody) for name in names]
-    )
-    for label, derived in baseline_configs(config, federated, dealt, chosen, budget):
+    chosen = alone.choose(dealt, config.seed)
+    clients = list(dict.fromkeys(chosen.values()))
+    for label, derived in baseline_configs(config, federated, dealt, clients, budget):
         _completed(derived, label, progress)
     write_report(config.run.directory)
+    return {called: alone_label(dealt, client) for called, client in chosen.items()}
 
 
 def _completed(

@@ -115,3 +115,14 @@ def test_ten_thousand_clients_are_measured_fast():
     found = heterogeneity(Allocated([str(i) for i in range(10_000)], rows), categories)
     assert found.summary["clients"] == 10_000
     assert time.monotonic() - began < 3
+
+
+def test_the_specialist_holds_little_else_and_all_of_it():
+    found = measure([[8, 1, 1], [9, 0, 0], [5, 4, 1], [1, 6, 0]])
+    assert found.specialist(["category 0"]) == "1"
+    assert found.specialist(["category 0"], others=["1"]) == "0"
+    assert found.specialist(["category 0", "category 1"]) == "2"  # 4 of 10 at the least; client 0 has 1 of 10
+    with pytest.raises(ShepherdError, match="did you mean 'category 2'"):
+        found.specialist(["categry 2"])
+    with pytest.raises(ShepherdError, match="No client that is left"):
+        found.specialist(["category 2"], others=["0", "2"])

@@ -75,19 +75,26 @@ def baselines(
         ),
     ] = "examples",
     alone: Annotated[int, typer.Option(min=0, help="How many clients to draw to train alone.")] = 3,
+    alone_on: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead: the client that holds little else than category[+category]; repeatable."),
+    ] = None,
 ) -> None:
     """Run the untuned base, single clients and centralised tuning on the federated run's budget.
 
     The federated run is completed first if it is not there yet. What is done is not done again.
     """
-    from shepherd.baselines import run_baselines
+    from shepherd.baselines import Alone, run_baselines
     from shepherd.config import load_config
     from shepherd.progress import RunProgress
     from shepherd.report.record import read_record
     from shepherd.report.terminal import print_summary
 
-    names = [name.strip() for name in clients.split(",")] if clients else None
+    names = [name.strip() for name in clients.split(",")] if clients else []
+    holding = [kinds.split("+") for kinds in alone_on or ()]
     resolved = load_config(config, overrides or ())
-    run_baselines(resolved, names, alone, budget, lambda label: RunProgress(terminal.out, label))
+    run_baselines(
+        resolved, Alone(names, holding, alone), budget, lambda label: RunProgress(terminal.out, label)
+    )
     print_summary(read_record(resolved.run.directory), terminal.out)
     compare([resolved.run.directory])

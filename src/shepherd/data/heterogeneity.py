@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from shepherd.data.allocation.base import Allocated
 from shepherd.errors import ShepherdError
+from shepherd.settings import nearest
 
 _MEASURED_IN_FULL = 10_000  # clients
 _SAMPLE = 1_000
@@ -98,6 +100,37 @@ class Heterogeneity:
         middle = (p + q) / 2
         both = _p_log_ratio(p, middle) + _p_log_ratio(np.broadcast_to(q, p.shape), middle)
         return np.clip(both / 2, 0.0, np.log(2))
+
+    def specialist(self, categories: Sequence[str], others: Collection[str] = ()) -> str:
+        """Return the client that holds little else than these categories, and all of them.
+
+        FedIT's single clients are such (arXiv 2305.05644, table 3: one with brainstorming only, one with closed
+        question answering, one with classification and brainstorming).
+
+        Parameters
+        ----------
+        categories : sequence of str
+            What it is to hold. The smallest of their shares of its examples counts: 1 / len(categories) at most.
+        others : collection of str
+            Clients that are not to be returned.
+
+        Raises
+        ------
+        ShepherdError
+            If there is no such category, or no client that holds them all.
+        """
+        for category in categories:
+            if category not in self.categories:
+                raise ShepherdError(
+                    f"No client holds the category '{category}'{nearest(category, self.categories)}."
+                )
+        columns = [self.categories.index(category) for category in categories]
+        least = self.shares[:, columns].min(axis=1)
+        least[[i for i, name in enumerate(self.names) if name in others]] = 0.0
+        found = int(np.argmax(least))
+        if least[found] == 0:
+            raise ShepherdError(f"No client that is left holds all of: {', '.join(categories)}.")
+        return self.names[found]
 
     @cached_property
     def summary(self) -> dict[str, int | float]:
