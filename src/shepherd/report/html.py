@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from shepherd.data.heterogeneity import Heterogeneity
@@ -23,6 +22,7 @@ from shepherd.report.drawing import drawn
 from shepherd.report.grid import grid
 from shepherd.report.heterogeneity_figure import heterogeneity_figure
 from shepherd.report.heterogeneity_table import heterogeneity_table
+from shepherd.report.pages import page
 from shepherd.report.record import Record, read_record
 from shepherd.report.selection_section import selection_section
 from shepherd.report.side_by_side import side_by_side
@@ -52,18 +52,8 @@ def write_report(run_directory: Path) -> Path:
         If the folder is no run directory, is damaged, or holds no evaluation yet.
     """
     path = Path(run_directory) / "report.html"
-    # A lone half of a character pair is legal JSON but no text: it is shown as a question mark.
-    write_atomically(path, _rendered(read_record(Path(run_directory))).encode("utf-8", "replace"))
+    write_atomically(path, page("run.html.j2", **_content(read_record(Path(run_directory)))))
     return path
-
-
-def _rendered(record: Record) -> str:
-    loader = PackageLoader("shepherd", "report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(fixed=fixed, percent=percent, size=size, duration=duration, count=count)
-    return environment.get_template("template.html.j2").render(**_content(record))
 
 
 def _content(record: Record) -> dict[str, Any]:
