@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from shepherd.evaluation.evaluate import EvaluationConfig
 from shepherd.model.base import BaseModelConfig
 from shepherd.model.kinds import AdapterChoice, Lora
 from shepherd.participation import ParticipationChoice, Random
-from shepherd.settings import Settings, nearest
+from shepherd.settings import Settings, first_mistake, nearest
 from shepherd.strategy import OneOf
 from shepherd.training import Engine, TrainingChoice
 from shepherd.transforms import TransformChoice
@@ -129,18 +130,16 @@ class RunConfig(Settings):
         return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)
 
 
-def preset_names() -> list[str]:
-    """Return the names of the presets shipped with Shepherd."""
-    return sorted(
-        file.name.removesuffix(".yaml") for file in PRESETS.iterdir() if file.name.endswith(".yaml")
-    )
+def preset_names(folder: Traversable = PRESETS) -> list[str]:
+    """Return the names of the presets shipped with Shepherd: of runs, unless another folder is given."""
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
 
 
-def preset_text(name: str) -> str:
+def preset_text(name: str, folder: Traversable = PRESETS) -> str:
     """Return a preset's YAML, comments included."""
-    if name not in preset_names():
-        raise ShepherdError(f"There is no preset '{name}'{nearest(name, preset_names())}")
-    return (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
+    if name not in preset_names(folder):
+        raise ShepherdError(f"There is no preset '{name}'{nearest(name, preset_names(folder))}")
+    return (folder / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:
@@ -158,7 +157,7 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:
     ShepherdError
         For a file or preset that is not there, YAML that is none, or a key or value that is wrong.
     """
-    values = _read(source)
+    values = read_values(source)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -172,20 +171,22 @@ def parse_config(values: Mapping[str, Any], source: str = "the config") -> RunCo
     try:
         return RunConfig.model_validate(dict(values))
     except ValidationError as error:
-        raise ShepherdError(f"{source}: {_explain(error)}") from error
+        raise ShepherdError(f"{source}: {first_mistake(error)}") from error
 
 
-def _read(source: str) -> dict[str, Any]:
+def read_values(source: str, presets: Traversable = PRESETS) -> dict[str, Any]:
+    """Return the plain values of a preset or a YAML file."""
     path = Path(source)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ShepherdError(f"Cannot read the config {source}: {error}.") from error
-    elif source in preset_names():
-        text = preset_text(source)
+    elif source in preset_names(presets):
+        text = preset_text(source, presets)
     else:
-        raise ShepherdError(f"There is no preset or YAML file '{source}'{nearest(source, preset_names())}")
+        known = nearest(source, preset_names(presets))
+        raise ShepherdError(f"There is no preset or YAML file '{source}'{known}")
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -241,14 +242,3 @@ def _keep_shared(place: dict[str, Any], section: Sequence[str], name: str) -> No
         return  # said better when the whole config is validated
     for key in set(place) - set(wanted.model_fields):
         del place[key]
-
-
-def _explain(error: ValidationError) -> str:
-    """Say the first mistake in one sentence."""
-    first = error.errors()[0]
-    key, message = ".".join(map(str, first["loc"])), first["msg"]
-    message = message.removeprefix("Value error, ").rstrip(".")
-    given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | list) else ""
-    end = "" if message.endswith("?") and not shown else "."
-    return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -30,3 +30,15 @@ class Settings(BaseModel):
                         f"there is no key '{key}' here{nearest(str(key), list(cls.model_fields))}"
                     )
         return values
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Say the first mistake in one sentence; a web address, which may hold a password, is not repeated."""
+    first = error.errors()[0]
+    key, message = ".".join(map(str, first["loc"])), first["msg"]
+    message = message.removeprefix("Value error, ").rstrip(".")
+    given = first.get("input")
+    tells = isinstance(given, str | int | float | list) and "://" not in str(given)
+    shown = f" (given: {given!r})" if tells else ""
+    end = "" if message.endswith("?") and not shown else "."
+    return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"
