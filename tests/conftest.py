@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from fake_server import FakeServer
 
 # A busy machine is not a failing test.
 settings.register_profile("shepherd", deadline=None)
@@ -90,3 +93,12 @@ def tiny(tiny_base: Path, tmp_path: Path) -> dict[str, Any]:
         "evaluation": {"answers": 2, "max_new_tokens": 4},
         "run": {"root": str(tmp_path / "runs"), "name": "tiny", "threads": 1},
     }
+
+
+@pytest.fixture
+def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """A server of chat completions on this machine, which does as it is told (fake_server.py); and no key anywhere."""
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    with FakeServer() as server:
+        yield server

@@ -7,9 +7,12 @@ place in which clients run, and a resumed run draws what an uninterrupted one wo
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _key(seed: int, purpose: str, address: tuple[int | str, ...]) -> int:
@@ -41,4 +44,7 @@ def torch_generator(
     seed: int, purpose: str, *address: int | str, device: torch.device | str = "cpu"
 ) -> torch.Generator:
     """Return the torch generator that belongs to (seed, purpose, address)."""
+    # Seconds to import, which those who wait between two requests, or draw a bootstrap, can do without.
+    import torch
+
     return torch.Generator(device=device).manual_seed(torch_seed(seed, purpose, *address))
