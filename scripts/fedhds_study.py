@@ -21,8 +21,9 @@ from rich.console import Console
 from shepherd.config import RunConfig, load_config
 from shepherd.progress import RunProgress
 from shepherd.report.record import read_record
-from shepherd.report.seeds import compare_over_seeds, to_markdown
+from shepherd.report.seeds import compare_over_seeds
 from shepherd.report.seeds_figure import write_seeds_figure
+from shepherd.report.seeds_table import to_markdown
 from shepherd.runs import run as run_config
 
 #: The coresets, and of those that match another its name.

@@ -121,17 +121,23 @@ def test_compare_over_seeds_prints_a_line_a_method_and_draws_it(
         place = {**tiny["run"], "name": f"tiny-{seed}"}
         runs.append(str(execute(parse_config({**tiny, "rounds": 1, "seed": seed, "run": place})).directory))
     picture = tmp_path / "seeds.png"
-    code, printed, _ = shepherd("compare", *runs, "--over-seeds", "--format", "csv", "--figure", picture)
+    code, printed, _ = shepherd("compare", *runs, "--seeds", "--format", "csv", "--figure", picture)
     assert code == 0
     assert [line.split(",")[:2] for line in printed.splitlines()] == [["method", "seeds"], ["tiny", "2"]]
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "| tiny | 2 |" in shepherd("compare", *runs, "--over-seeds", "--format", "markdown")[1]
-    assert "The methods over seeds" in shepherd("compare", *runs, "--over-seeds")[1]
+    assert "| tiny | 2 |" in shepherd("compare", *runs, "--seeds", "--format", "markdown")[1]
+    assert "tiny & 2 &" in shepherd("compare", *runs, "--seeds", "--format", "latex")[1]
+    page = tmp_path / "seeds.html"
+    code, printed, _ = shepherd("compare", *runs, "--seeds", "--output", page)
+    assert code == 0
+    assert printed.split()[-1] == str(page)
+    assert "<svg" in page.read_text()
+    assert "The methods over seeds" in shepherd("compare", *runs, "--seeds")[1]
 
-    assert "the same seed 0" in refusal(shepherd("compare", runs[0], runs[0], "--over-seeds"))
-    assert ".png or .svg" in refusal(shepherd("compare", *runs, "--over-seeds", "--figure", "x.pdf"))
-    assert "add --over-seeds" in refusal(shepherd("compare", runs[0], "--figure", "x.png"))
-    assert "--format is 'xml'" in refusal(shepherd("compare", *runs, "--over-seeds", "--format", "xml"))
+    assert "the same seed 0" in refusal(shepherd("compare", runs[0], runs[0], "--seeds"))
+    assert ".png or .svg" in refusal(shepherd("compare", *runs, "--seeds", "--figure", "x.pdf"))
+    assert "add --seeds" in refusal(shepherd("compare", runs[0], "--figure", "x.png"))
+    assert "--format is 'xml'" in refusal(shepherd("compare", *runs, "--seeds", "--format", "xml"))
 
 
 def rows(count: int, **changes: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from shepherd.aggregation import AggregationChoice, FedAvg
 from shepherd.coreset import CoresetChoice, Full
@@ -20,7 +20,7 @@ from shepherd.evaluation.evaluate import EvaluationConfig
 from shepherd.model.base import BaseModelConfig
 from shepherd.model.kinds import AdapterChoice, Lora
 from shepherd.participation import ParticipationChoice, Random
-from shepherd.settings import Settings, first_mistake, nearest
+from shepherd.settings import Settings, checked, nearest
 from shepherd.strategy import OneOf
 from shepherd.training import Engine, TrainingChoice
 from shepherd.transforms import TransformChoice
@@ -168,10 +168,7 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:
 
 def parse_config(values: Mapping[str, Any], source: str = "the config") -> RunConfig:
     """Validate plain values as a `RunConfig`; the first mistake is named with the nearest valid key."""
-    try:
-        return RunConfig.model_validate(dict(values))
-    except ValidationError as error:
-        raise ShepherdError(f"{source}: {first_mistake(error)}") from error
+    return checked(RunConfig, values, source)
 
 
 def read_values(source: str, presets: Traversable = PRESETS) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from shepherd.errors import ShepherdError
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -42,3 +44,29 @@ def first_mistake(error: ValidationError) -> str:
     shown = f" (given: {given!r})" if tells else ""
     end = "" if message.endswith("?") and not shown else "."
     return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def checked(kind: type[_Model], values: Mapping[str, Any], wrong: str) -> _Model:
+    """Return settings made of plain values.
+
+    Parameters
+    ----------
+    kind : type
+        Which settings.
+    values : mapping
+        The plain values.
+    wrong : str
+        What a mistake's sentence begins with, such as the file's name.
+
+    Raises
+    ------
+    ShepherdError
+        Naming the first mistake.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise ShepherdError(f"{wrong}: {first_mistake(error)}") from None

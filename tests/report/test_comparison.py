@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import html.parser
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,16 @@ from rich.table import Table
 
 from shepherd.errors import ShepherdError
 from shepherd.report.comparison import Comparison, compare
-from shepherd.report.comparison_table import category_table, comparison_table, to_csv, to_markdown
+from shepherd.report.comparison_table import (
+    category_table,
+    comparison_table,
+    document_tables,
+    to_csv,
+    to_markdown,
+)
+from shepherd.report.latex import escaped, latex
 from shepherd.report.record import read_record
+from shepherd.report.table_files import FORMS, Document, form_of, write_document
 
 MakeRun = Callable[..., Path]
 
@@ -113,3 +123,135 @@ def test_csv_holds_every_figure_unrounded(comparison: Comparison) -> None:
     assert [line["model"] for line in lines] == [row.label for row in comparison.rows]
     assert float(lines[1]["loss"]) == comparison.rows[1].loss
     assert float(lines[0]["rouge_l[open_qa]"]) == comparison.reference.rouge_l_by_category["open_qa"]
+
+
+#: Every character that LaTeX takes for itself, with what prints it (texdoc usrguide; Lamport, section 2.5).
+SPECIAL = {
+    "#": "\\#", "$": "\\$", "%": "\\%", "&": "\\&", "_": "\\_", "{": "\\{", "}": "\\}",
+    "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}",
+    "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "`": "\\textasciigrave{}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sign", "printed"), SPECIAL.items())
+def test_latex_escapes_every_special_character(sign: str, printed: str) -> None:
+    assert escaped(sign) == printed
+    assert escaped(f"a{sign}{sign}b") == f"a{printed}{printed}b"
+
+
+def test_latex_escapes_whole_words() -> None:
+    assert escaped("".join(SPECIAL)) == "".join(SPECIAL.values())
+    assert escaped("a--b---c-d") == "a-{}-b-{}-{}-c-d"
+    assert escaped("3.1 ± 0.2 – ≈ × 5…") == r"3.1 $\pm$ 0.2 -- $\approx$ $\times$ 5\ldots{}"
+    assert escaped(" two\n\tlines\x00\u202e ") == "two lines"
+    assert escaped("овца") == "овца"
+
+
+def _latex_rows(text: str) -> list[list[str]]:
+    inner = re.findall(r"\\toprule\n(.*?)\\bottomrule", text, re.DOTALL)
+    lines = [line.strip() for part in inner for line in part.strip().splitlines() if "\\midrule" not in line]
+    assert all(line.endswith("\\\\") for line in lines)
+    return [re.split(r" (?<!\\)& ", line[:-2].strip()) for line in lines]
+
+
+def test_latex_is_a_float_with_booktabs_rules(comparison: Comparison) -> None:
+    table = comparison_table(comparison)
+    text = latex([table])
+    rows = _latex_rows(text)
+    assert {len(row) for row in rows} == {len(table.columns)}
+    assert len(rows) == 1 + len(comparison.rows)
+    assert [row[0] for row in rows] == ["Model", *(row.label for row in comparison.rows)]
+    assert rows[-1][2] == rf"\textbf{{{comparison.rows[-1].loss:.3f}}}"  # the lowest loss
+    assert r"\begin{tabular}{l" + "r" * (len(table.columns) - 1) + "}" in text
+    assert "\\label{tab:the-models-on-the-held-out-questions}" in text
+    assert text.index("\\caption{The models on the held-out questions. Loss in nats") < text.index("\\label")
+    for part in ("table", "tabular"):
+        assert text.count(f"\\begin{{{part}}}") == text.count(f"\\end{{{part}}}") == 1
+    assert text.count("{") == text.count("}")
+    labels = re.findall(r"\\label\{(.*?)\}", latex(document_tables(comparison)))
+    assert len(labels) == len(set(labels)) == 3
+
+
+def test_latex_keeps_rows_and_signs_apart(comparison: Comparison) -> None:
+    rows = [replace(comparison.reference, label=label) for label in ("[0.5] a & b", "*", "x")]
+    written = _latex_rows(latex([comparison_table(Comparison(rows))]))
+    assert [row[0] for row in written[1:]] == [r"{}[0.5] a \& b", "{}*", "x"]
+    table = Table("name-1", title=None, caption=None)
+    table.add_column("value", justify="right")
+    table.add_row("a-1", "-0.5 to -1e-5")
+    text = latex([table])
+    assert "a-1 & $-$0.5 to $-$1e-5" in text  # a minus where it is one, no hyphen of an exponent or a name
+    assert "None" not in text
+
+
+class _Page(html.parser.HTMLParser):
+    """Whether what is opened is closed, and what was found."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append(tag)
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_page_needs_nothing_else(comparison: Comparison) -> None:
+    named = Comparison([replace(comparison.reference, label="<i>a</i> & b"), *comparison.rows[1:]])
+    text = Document("A <title>", document_tables(named), "").written("html")
+    page = _Page(text)
+    assert page.open == []
+    assert page.found.count("table") == page.found.count("h2") == 3
+    assert page.found.count("tr") == 1 + len(named.rows) + 2 * (1 + len(named.categories))
+    assert {"script", "link", "i", "a", "img"}.isdisjoint(page.found)
+    assert "<i>a</i> & b" in page.text
+    assert "http" not in re.sub(r"http-equiv", "", text)
+    assert "default-src 'none'" in text
+    assert "prefers-color-scheme: dark" in text
+    assert f"<strong>{named.rows[-1].loss:.3f}</strong>" in text
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "meant"),
+    [
+        (None, None, "table"),
+        (None, "a/b.tex", "latex"),
+        (None, "x.HTML", "html"),
+        (None, "x.md", "markdown"),
+        (None, "x.csv", "csv"),
+        (None, "x.txt", "table"),
+        ("latex", "x.html", "latex"),
+        ("csv", "whatever", "csv"),
+    ],
+)
+def test_the_form_is_the_one_named_or_the_endings(form: str | None, name: str | None, meant: str) -> None:
+    assert form_of(form, Path(name) if name else None) == meant
+
+
+def test_a_form_that_is_none_is_refused() -> None:
+    with pytest.raises(ShepherdError, match="--format is 'xml'; use table, markdown, csv, latex or html"):
+        form_of("xml", None)
+    for name in ("x.pdf", "x"):
+        with pytest.raises(ShepherdError, match=r"names no form; end it in \.txt, \.md"):
+            form_of(None, Path(name))
+
+
+def test_every_form_is_written_to_a_file(comparison: Comparison, tmp_path: Path) -> None:
+    odd = Comparison([replace(comparison.reference, label="half \ud800"), *comparison.rows[1:]])
+    document = Document("Title", document_tables(odd), to_csv(odd))
+    for form in FORMS:
+        path = tmp_path / "new" / form
+        write_document(document, form, path)
+        assert "centralised" in path.read_text(encoding="utf-8")
+    assert to_markdown(comparison) == Document("", document_tables(comparison), "").written("markdown")
+    assert max(map(len, (tmp_path / "new" / "table").read_text().splitlines())) <= 100

@@ -14,18 +14,14 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
+from scipy import stats
 
 from shepherd.errors import ShepherdError
+from shepherd.report.paired_table import paired_lines, paired_tables
 from shepherd.report.record import Record, read_record
-from shepherd.report.seeds import (
-    SeedComparison,
-    compare_over_seeds,
-    seeds_table,
-    terminal_tables,
-    to_csv,
-    to_markdown,
-)
-from shepherd.report.seeds_figure import seeds_figure, write_seeds_figure
+from shepherd.report.seeds import SeedComparison, compare_over_seeds
+from shepherd.report.seeds_figure import seeds_figure, seeds_picture, write_seeds_figure
+from shepherd.report.seeds_table import document_tables, seeds_table, terminal_tables, to_csv, to_markdown
 
 MakeSeed = Callable[..., Record]
 FLOORS = {"fedit": {0: 3.0, 1: 3.2, 2: 3.1}, "fedhds": {0: 3.1, 1: 3.25, 2: 3.3}}
@@ -64,9 +60,9 @@ def _finals(records: list[Record], figure: str = "loss") -> list[float]:
     return [record.final[figure] for record in records]
 
 
-def _cells(comparison: SeedComparison, heading: str, which: int = 0) -> list[str]:
-    columns = [column for column in seeds_table(comparison).columns if str(column.header) == heading]
-    return [str(cell) for cell in columns[which].cells]
+def _cells(comparison: SeedComparison, heading: str, table: int = 0) -> list[str]:
+    (found,) = (c for c in document_tables(comparison)[table].columns if str(c.header) == heading)
+    return [str(cell) for cell in found.cells]
 
 
 def test_runs_that_differ_in_seed_and_place_are_one_method(records: list[Record]) -> None:
@@ -97,8 +93,8 @@ def test_the_table_says_mean_and_spread_and_marks_the_best(records: list[Record]
     method = comparison.methods[1]
     assert _cells(comparison, "Loss")[1] == f"{method.loss.mean:.3f} ± {method.loss.deviation:.3f}"
     pairs = method.loss_difference
-    assert _cells(comparison, "Difference") == ["–", f"{pairs.mean:+.3f} ± {pairs.deviation:.3f}"]
-    assert _cells(comparison, "Difference", 1)[1].startswith("-")
+    assert _cells(comparison, "Difference", 1) == [f"{pairs.mean:+.3f} ± {pairs.deviation:.3f}"]
+    assert _cells(comparison, "Difference", 2)[0].startswith("-")
     losses = list(seeds_table(comparison).columns[2].cells)
     assert [getattr(cell, "style", "") for cell in losses] == ["bold", ""]
     console = Console(width=100, file=io.StringIO(), record=True)
@@ -215,7 +211,7 @@ def test_what_only_some_seeds_have_is_said_in_brackets(records: list[Record]) ->
     bare = [{k: v for k, v in line.items() if k != "rouge_l"} for line in records[5].metrics]
     comparison = compare_over_seeds([*records[:2], *records[3:5], replace(records[5], metrics=bare)])
     assert _cells(comparison, "ROUGE-L")[1].endswith("(2)")
-    assert _cells(comparison, "Difference")[1].endswith("(2)")
+    assert _cells(comparison, "Seeds", 1) == ["2"]
     assert "In brackets" in str(seeds_table(comparison).caption)
     assert "In brackets" not in str(seeds_table(compare_over_seeds(records)).caption)
 
@@ -237,7 +233,8 @@ def test_without_rouge_or_a_common_seed_there_is_still_a_table(records: list[Rec
 def test_what_is_not_finite_is_a_dash_and_never_best(records: list[Record]) -> None:
     broken = replace(records[4], metrics=[*records[4].metrics, {**records[4].final, "loss": math.nan}])
     comparison = compare_over_seeds([*records[:4], broken])
-    assert _cells(comparison, "Loss")[1] == _cells(comparison, "Difference")[1] == "–"
+    assert _cells(comparison, "Loss")[1] == _cells(comparison, "Difference", 1)[0] == "–"
+    assert _cells(comparison, "p (t)", 1) == _cells(comparison, "p (flips)", 1) == ["–"]
     seeds_figure(comparison)
 
 
@@ -249,12 +246,98 @@ def test_unfinished_runs_and_other_bases_are_pointed_out(records: list[Record]) 
     assert "base models differ" in caption
 
 
+def _with_losses(record: Record, loss: float) -> Record:
+    return replace(record, metrics=[*record.metrics, {**record.final, "loss": loss}])
+
+
+def _many(records: list[Record], losses: dict[str, list[float]]) -> list[Record]:
+    """Runs of as many methods and seeds as there are losses."""
+    return [
+        replace(
+            _with_losses(records[0], loss),
+            path=Path(f"{method}-{seed}"),
+            label=f"{method}-{seed}",
+            config={**records[0].config, "seed": seed, "coreset": {"name": method}},
+        )
+        for method, values in losses.items()
+        for seed, loss in enumerate(values)
+    ]
+
+
+def test_differences_are_tested(records: list[Record]) -> None:
+    losses = {
+        "a": [3.0, 3.2, 3.1],
+        "b": [2.8, 3.01, 2.88],
+        "c": [3.1, 3.1, 3.1],
+        "d": [3.6, 3.85, 3.7],
+    }
+    comparison = compare_over_seeds(_many(records, losses))
+    lines = paired_lines(comparison, "loss")
+    for line, values in zip(lines, list(losses.values())[1:], strict=True):
+        theirs = stats.ttest_rel(values, losses["a"])
+        assert line.p_t == pytest.approx(theirs.pvalue)
+        interval = theirs.confidence_interval()
+        assert (line.low, line.high) == pytest.approx((interval.low, interval.high))
+    assert [line.verdict for line in lines] == ["better", "≈", "worse"]
+    assert [line.p_holm for line in lines] == pytest.approx(
+        [2 * lines[0].p_t, lines[1].p_t, 3 * lines[2].p_t]
+    )
+    assert [line.p_flips for line in lines] == [0.25, 1.0, 0.25]
+    assert _cells(comparison, "Verdict", 1) == ["better", "≈", "worse"]
+    assert _cells(comparison, "95 % interval", 1)[0] == f"{lines[0].low:+.3f} to {lines[0].high:+.3f}"
+
+
+def test_better_is_a_lower_loss_and_a_higher_rouge(records: list[Record]) -> None:
+    comparison = compare_over_seeds(records)
+    assert comparison.methods[1].rouge_l_difference.mean < 0
+    steady = [replace(r, metrics=[*r.metrics, {**r.final, "loss": 3.0, "rouge_l": 0.2}]) for r in records[:3]]
+    ahead = [
+        replace(r, metrics=[*r.metrics, {**r.final, "loss": 2.9 - seed / 1e3, "rouge_l": 0.3 + seed / 1e3}])
+        for seed, r in enumerate(records[3:])
+    ]
+    comparison = compare_over_seeds([*steady, *ahead])
+    assert paired_lines(comparison, "loss")[0].verdict == paired_lines(comparison, "rouge_l")[0].verdict
+    assert paired_lines(comparison, "loss")[0].verdict == "better"
+    assert "<0.001" in _cells(comparison, "p (t)", 1)
+
+
+def test_the_caption_says_what_so_few_seeds_can_show(records: list[Record]) -> None:
+    caption = str(paired_tables(compare_over_seeds(records))[0].caption)
+    assert (
+        "With 3 seeds p (flips) cannot go below 0.25, however large the difference; below 0.05 takes 6."
+        in caption
+    )
+    assert "Holm" not in caption
+    one = paired_tables(compare_over_seeds([records[0], records[3]]))
+    assert "One seed has no spread: nothing can be tested." in str(one[0].caption)
+    assert [str(cell) for cell in one[0].columns[3].cells] == ["–"]
+    seven = _many(records, {name: [3 + seed / 7 for seed in range(7)] for name in "abc"})
+    caption = str(paired_tables(compare_over_seeds(seven))[0].caption)
+    assert "With 7 seeds p (flips) cannot go below 0.016." in caption
+    assert "p (Holm) is p (t) corrected for 2 methods compared." in caption
+    assert paired_tables(compare_over_seeds(records[:3])) == []
+
+
+def test_the_terminal_tables_fit(records: list[Record]) -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(*terminal_tables(compare_over_seeds(records)))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert any(line.split()[:2] == ["fedhds", "3"] and line.split()[-4] == "≈" for line in lines)
+    assert sum("Mean difference" in line for line in lines) == 1  # said once for both figures
+
+
 def test_csv_is_unrounded(records: list[Record]) -> None:
     comparison = compare_over_seeds(records)
     lines = list(csv.DictReader(io.StringIO(to_csv(comparison))))
     assert [line["method"] for line in lines] == ["fedit", "fedhds"]
     assert float(lines[1]["loss_difference_sd"]) == comparison.methods[1].loss_difference.deviation
     assert [line["paired_seeds"] for line in lines] == ["0", "3"]
+    (tested,) = paired_lines(comparison, "loss")
+    assert float(lines[1]["loss_difference_p_t"]) == tested.p_t
+    assert float(lines[1]["loss_difference_high"]) == tested.high
+    assert float(lines[1]["rouge_l_difference_p_flips"]) == 0.25
+    assert lines[0]["loss_difference_p_holm"] == lines[0]["rouge_l_difference_low"] == ""
     assert lines[0]["loss_difference_mean"] == lines[0]["share_of_data_mean"] == ""
 
 
@@ -266,6 +349,13 @@ def test_the_picture_has_a_dot_per_seed_and_a_bar_at_the_mean(records: list[Reco
     dots = [[float(x) for x, _ in points.get_offsets()] for points in loss.collections[:2]]
     assert dots == [pytest.approx(_finals(records[:3])), pytest.approx(_finals(records[3:]))]
     assert [line.get_xdata()[0] for line in loss.get_lines()] == [m.loss.mean for m in comparison.methods]
+
+
+def test_the_picture_on_a_page_says_what_it_shows(records: list[Record]) -> None:
+    comparison = compare_over_seeds(records)
+    picture = seeds_picture(comparison)
+    assert picture.startswith("<svg")
+    assert f"fedit {comparison.methods[0].loss.mean:.3f}; fedhds" in picture
 
 
 def test_the_picture_is_png_or_svg(records: list[Record], tmp_path: Path) -> None:

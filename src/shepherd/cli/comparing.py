@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shepherd.cli import terminal
 from shepherd.errors import ShepherdError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from shepherd.report.record import Record
+    from shepherd.report.table_files import Document
 
 
 @terminal.app.command()
@@ -17,57 +23,72 @@ def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN…", help="Run directories; the first is the reference.")
     ],
-    form: Annotated[str, typer.Option("--format", help="table, markdown or csv.")] = "table",
-    over_seeds: Annotated[
-        bool, typer.Option("--over-seeds", help="Means and spreads over runs that differ in their seed only.")
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="table, markdown, csv, latex or html; by --output's ending unless told."
+        ),
+    ] = None,
+    seeds: Annotated[
+        bool,
+        typer.Option(
+            "--seeds",
+            help="Runs that differ in their seed only are one method: means, spreads, paired tests.",
+        ),
     ] = False,
+    output: Annotated[Path | None, typer.Option(help="The file to write instead of printing.")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="With --over-seeds: where to draw every seed, as .png or .svg.")
+        Path | None, typer.Option(help="With --seeds: where to draw every seed, as .png or .svg.")
     ] = None,
 ) -> None:
     """Compare runs, and their baselines, on the same hold-out."""
-    if form not in ("table", "markdown", "csv"):
-        raise ShepherdError(f"--format is '{form}'; use table, markdown or csv.")
-    if over_seeds:
-        _compare_over_seeds(runs, form, figure)
-    elif figure is not None:
-        raise ShepherdError("--figure draws a comparison over seeds; add --over-seeds.")
+    from shepherd.report.record import read_record
+    from shepherd.report.table_files import form_of, write_document
+
+    form = form_of(form, output)
+    if figure is not None and not seeds:
+        raise ShepherdError("--figure draws a comparison over seeds; add --seeds.")
+    given = [read_record(path) for path in runs]
+    records = [record for run in given for record in (run, *run.baselines())]
+    page = form == "html"
+    shown, document = _over_seeds(records, figure, page) if seeds else _beside_each_other(records)
+    if output is not None:
+        write_document(document, form, output)
+        terminal.out.print(f"The comparison is in {output}", highlight=False, soft_wrap=True)
+    elif form == "table":
+        terminal.out.print(*shown)
     else:
-        _compare_runs(runs, form)
+        sys.stdout.write(document.written(form))
 
 
-def _compare_runs(runs: list[Path], form: str) -> None:
+def _beside_each_other(records: list[Record]) -> tuple[list[Table], Document]:
+    """Return the tables of a terminal, and the document."""
+    from shepherd.report import comparison_table as tables
     from shepherd.report.comparison import compare as compare_records
-    from shepherd.report.comparison_table import category_table, comparison_table, to_csv, to_markdown
-    from shepherd.report.record import read_record
+    from shepherd.report.table_files import Document
 
-    records = [read_record(path) for path in runs]
-    comparison = compare_records([r for record in records for r in (record, *record.baselines())])
-    if form == "markdown":
-        sys.stdout.write(to_markdown(comparison))
-    elif form == "csv":
-        sys.stdout.write(to_csv(comparison))
-    else:
-        terminal.out.print(comparison_table(comparison))
-        terminal.out.print(category_table(comparison))
-        if comparison.has_rouge:
-            terminal.out.print(category_table(comparison, "rouge_l"))
+    comparison = compare_records(records)
+    shown = [tables.comparison_table(comparison), tables.category_table(comparison)]
+    if comparison.has_rouge:
+        shown.append(tables.category_table(comparison, "rouge_l"))
+    title = "Runs beside each other"
+    return shown, Document(title, tables.document_tables(comparison), tables.to_csv(comparison))
 
 
-def _compare_over_seeds(runs: list[Path], form: str, figure: Path | None) -> None:
-    from shepherd.report import seeds
-    from shepherd.report.record import read_record
+def _over_seeds(records: list[Record], figure: Path | None, page: bool) -> tuple[list[Table], Document]:
+    """Return the tables of a terminal, and the document; draws the picture where that is asked for."""
+    from shepherd.report import seeds_table as tables
+    from shepherd.report.seeds import compare_over_seeds
+    from shepherd.report.table_files import Document
 
-    records = [read_record(path) for path in runs]
-    comparison = seeds.compare_over_seeds([r for record in records for r in (record, *record.baselines())])
-    if figure is not None:
-        from shepherd.report.seeds_figure import write_seeds_figure  # a table needs no matplotlib
+    comparison = compare_over_seeds(records)
+    pictures = []
+    if figure is not None or page:
+        from shepherd.report import seeds_figure  # a table needs no matplotlib
 
-        write_seeds_figure(comparison, figure)
-    if form == "markdown":
-        sys.stdout.write(seeds.to_markdown(comparison))
-    elif form == "csv":
-        sys.stdout.write(seeds.to_csv(comparison))
-    else:
-        for table in seeds.terminal_tables(comparison):
-            terminal.out.print(table)
+        if figure is not None:
+            seeds_figure.write_seeds_figure(comparison, figure)
+        pictures = [seeds_figure.seeds_picture(comparison)] if page else []
+    title = "Methods beside each other"
+    document = Document(title, tables.document_tables(comparison), tables.to_csv(comparison), pictures)
+    return tables.terminal_tables(comparison), document

@@ -28,3 +28,8 @@ Overrides = Annotated[
     typer.Argument(metavar="key=value…", help="Changes to the config, e.g. training.lr=1e-3."),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, e.g. runs/quickstart.")]
+
+
+def say(sentence: str) -> None:
+    """Print a sentence as it is, on one line however long."""
+    out.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -157,14 +157,19 @@ def _by_category(row: Row, figure: str) -> dict[str, float]:
     return row.loss_by_category if figure == "loss" else row.rouge_l_by_category
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """Return the comparison, overall and by category, as Markdown tables."""
+def document_tables(comparison: Comparison) -> list[Table]:
+    """Return the tables of a document: the models overall, and by category with every model."""
     tables = [comparison_table(comparison)]
     if comparison.categories:
         tables.append(category_table(comparison, columns=None))
     if any(row.rouge_l_by_category for row in comparison.rows):
         tables.append(category_table(comparison, "rouge_l", columns=None))
-    return "\n".join(map(markdown, tables))
+    return tables
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Return the comparison, overall and by category, as Markdown tables."""
+    return "\n".join(map(markdown, document_tables(comparison)))
 
 
 def markdown(table: Table) -> str:
@@ -173,7 +178,7 @@ def markdown(table: Table) -> str:
     rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
     body = zip(*([_markdown_cell(cell) for cell in column.cells] for column in table.columns), strict=True)
     lines = ["| " + " | ".join(cells) + " |" for cells in (headings, rules, *body)]
-    return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{table.caption}\n"
+    return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{plain_words(table.caption)}\n"
 
 
 def _markdown_cell(cell: object) -> str:

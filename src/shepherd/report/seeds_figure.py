@@ -7,14 +7,17 @@ import math
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shepherd.errors import ShepherdError
 from shepherd.files import write_atomically
+from shepherd.report.drawing import drawn
 from shepherd.report.figures import plain
 from shepherd.report.palette import FEDERATED, GRID, INK
 from shepherd.report.seeds import SeedComparison, Spread
+from shepherd.report.units import fixed
 
 _DOTS: dict[str, Any] = {"s": 40, "alpha": 0.65, "edgecolors": "white", "linewidths": 0.8}
 
@@ -62,11 +65,23 @@ def _draw_dots(axes: Axes, comparison: SeedComparison, name: str) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
+def seeds_picture(comparison: SeedComparison) -> Markup:
+    """Return `seeds_figure` as a piece of a page."""
+    means = "; ".join(f"{method.label} {fixed(method.loss.mean)}" for method in comparison.methods)
+    said = f"Final hold-out loss of every method, a dot for each seed and a bar at the mean: {means}."
+    return drawn(seeds_figure(comparison), "seeds", said)
+
+
 def write_seeds_figure(comparison: SeedComparison, path: Path) -> None:
     """Write `seeds_figure` as PNG or SVG, by the ending of `path`; any other is refused."""
+    write_figure(seeds_figure(comparison), path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG or SVG, by the ending of `path`; any other is refused."""
     form = path.suffix.lower()[1:]
     if form not in ("png", "svg"):
         raise ShepherdError(f"No picture is written as '{path}'; give a name that ends in .png or .svg.")
     picture = io.BytesIO()
-    seeds_figure(comparison).savefig(picture, format=form, dpi=150)
+    figure.savefig(picture, format=form, dpi=150)
     write_atomically(path, picture.getvalue())

@@ -1,0 +1,78 @@
+"""`shepherd sweep`: a grid of runs, their table and picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shepherd.cli import terminal
+from shepherd.cli.terminal import ConfigArgument
+from shepherd.errors import ShepherdError
+
+if TYPE_CHECKING:
+    from shepherd.progress import RunProgress
+    from shepherd.sweep.grid import Plan
+
+
+@terminal.app.command()
+def sweep(
+    config: ConfigArgument,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="key=a,b,c…",
+            help="Values to try, e.g. adapter.rank=4,8,16; one value is a change to all.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Run every combination with each of these, e.g. 0,1,2.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The sweep's folder in run.root; <run.name>-sweep unless told.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and run nothing.")] = False,
+) -> None:
+    """Run every combination of values, then write their table and picture; what is finished is not run again."""
+    from shepherd.sweep.grid import plan_sweep
+    from shepherd.sweep.values import read_seeds
+
+    plan = plan_sweep(config, values or (), None if seeds is None else read_seeds(seeds), name)
+    if dry_run:
+        _list(plan)
+    else:
+        _run(plan)
+
+
+def _list(plan: Plan) -> None:
+    for cell in plan.cells:
+        done = " (finished)" if cell.finished else ""
+        _say(f"{cell.config.run.directory}  {cell.words}{done}")
+    left = sum(not cell.finished for cell in plan.cells)
+    _say(f"{len(plan.cells)} cells, {left} to run.")
+
+
+def _run(plan: Plan) -> None:
+    from shepherd.report.sweep_table import sweep_table
+    from shepherd.sweep.running import PICTURE, run_sweep, write_results
+
+    failures = run_sweep(plan, _progress, _say)
+    if len(failures) < len(plan.cells):
+        terminal.out.print(sweep_table(write_results(plan)))
+        _say(f"Table and picture are in {plan.folder}: table.md, table.csv, {PICTURE}")
+    if failures:
+        first = next(iter(failures.values()))
+        raise ShepherdError(
+            f"{len(failures)} of {len(plan.cells)} cells failed, the first of them thus: {first} "
+            "Give the command again to try them anew."
+        )
+
+
+def _progress(cell: str) -> RunProgress:
+    from shepherd.progress import RunProgress
+
+    return RunProgress(terminal.out, cell)
+
+
+def _say(sentence: str) -> None:
+    terminal.out.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,139 @@
+"""Methods over seeds, written out: how good, how sure, at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.table import Table
+
+from shepherd.report.comparison_table import Column, csv_text, line_table, markdown
+from shepherd.report.paired_table import PAIRED_FIGURES, paired_lines, paired_tables
+from shepherd.report.seeds import Method, SeedComparison, Spread
+from shepherd.report.units import duration, fixed, is_number, percent, whole
+
+_EVALUATED = ("loss", "rouge_l")
+_FIGURES = (
+    *("loss", "loss_difference", "rouge_l", "rouge_l_difference"),
+    *("examples", "share_of_data", "training_seconds", "selection_seconds"),
+)
+_TESTED = ("low", "high", "p_t", "p_holm", "p_flips")
+
+
+def seeds_table(comparison: SeedComparison) -> Table:
+    """Return the methods, one a line, with all that is said of each on its own; the best mean is bold."""
+    return _table(comparison, "The methods over seeds", [*_scores(comparison), *_costs(comparison)])
+
+
+def document_tables(comparison: SeedComparison) -> list[Table]:
+    """Return the tables of a document: the methods, and how sure their differences are."""
+    return [seeds_table(comparison), *paired_tables(comparison)]
+
+
+def terminal_tables(comparison: SeedComparison) -> list[Table]:
+    """Return the same in tables that fit a terminal of 100 columns: how good, how sure, at what price."""
+    scores = _table(comparison, "The methods over seeds", list(_scores(comparison)))
+    costs = _table(comparison, "What they cost, on average", list(_costs(comparison)))
+    paired = paired_tables(comparison)
+    for table in (*paired[:-1], costs):
+        table.caption = None  # how to read the differences is said once, under the last of them
+    return [scores, *paired, costs]
+
+
+def _table(comparison: SeedComparison, title: str, columns: list[Column[Method]]) -> Table:
+    return line_table(title, " ".join(_caption(comparison)), "Method", comparison.methods, columns)
+
+
+def _caption(comparison: SeedComparison) -> Iterator[str]:
+    yield "Mean ± sample standard deviation over the seeds; loss in nats per response token."
+    if len(comparison.methods) > 1 and not comparison.has("loss_difference"):
+        yield f"No method shares a seed with {comparison.reference.label}, so there are no differences."
+    if any(_is_partial(m, getattr(m, figure)) for m in comparison.methods for figure in _EVALUATED):
+        yield "In brackets: the number of seeds, where it is not all."
+    if comparison.several_bases:
+        yield "The base models differ: their losses compare only if their tokenizers are the same."
+    if comparison.unfinished:
+        yield f"Not finished yet: {', '.join(comparison.unfinished)}."
+
+
+def _scores(comparison: SeedComparison) -> Iterator[Column[Method]]:
+    yield Column("Seeds", lambda method: len(method.seeds), lambda method: whole(len(method.seeds)))
+    yield from score_columns(comparison.has("rouge_l"))
+
+
+def score_columns(rouge: bool) -> Iterator[Column[Method]]:
+    """Yield the columns of the last evaluation: the loss and, where it was measured, ROUGE-L."""
+    yield _column("Loss", "loss", _spread, min)
+    if rouge:
+        yield _column("ROUGE-L", "rouge_l", _spread, max)
+
+
+def _costs(comparison: SeedComparison) -> Iterator[Column[Method]]:
+    examples, rounds = cost_columns()
+    yield examples
+    if comparison.has("share_of_data"):
+        yield _column("Share of data", "share_of_data", lambda _, spread: percent(spread.mean))
+    yield rounds
+    if comparison.has("selection_seconds"):
+        yield _column("Selection", "selection_seconds", lambda _, spread: duration(spread.mean))
+
+
+def cost_columns() -> tuple[Column[Method], Column[Method]]:
+    """Return the columns of examples trained on, and of the time spent in rounds."""
+    return (
+        _column("Examples", "examples", lambda _, spread: whole(spread.mean)),
+        _column("Rounds", "training_seconds", lambda _, spread: duration(spread.mean)),
+    )
+
+
+def _column(
+    heading: str, figure: str, write: Callable[[Method, Spread], str], best: Any = None
+) -> Column[Method]:
+    def spread(method: Method) -> Spread:
+        return getattr(method, figure)
+
+    return Column(heading, lambda m: spread(m).mean, lambda m: write(m, spread(m)), best)
+
+
+def _spread(method: Method, spread: Spread) -> str:
+    if spread.mean is None or not is_number(spread.mean):
+        return fixed(None)
+    seeds = f" ({len(spread.by_seed)})" if _is_partial(method, spread) else ""
+    return f"{fixed(spread.mean)} ± {fixed(spread.deviation)}{seeds}"
+
+
+def _is_partial(method: Method, spread: Spread) -> bool:
+    return 0 < len(spread.by_seed) < len(method.seeds)
+
+
+def to_markdown(comparison: SeedComparison) -> str:
+    """Return the tables of `document_tables` as Markdown."""
+    return "\n".join(map(markdown, document_tables(comparison)))
+
+
+def to_csv(comparison: SeedComparison) -> str:
+    """Return every mean, standard deviation, interval and p-value, one line per method, unrounded.
+
+    What a method does not have, the reference's difference to itself for one, is left empty.
+    """
+    headings = [f"{figure}_{end}" for figure in _FIGURES for end in ("mean", "sd")]
+    headings += [f"{figure}_difference_{name}" for figure in PAIRED_FIGURES for name in _TESTED]
+    tested = [_tested(comparison, figure) for figure in PAIRED_FIGURES]
+    lines = (
+        [*_csv_figures(method), *(value for of in tested for value in of[place])]
+        for place, method in enumerate(comparison.methods)
+    )
+    return csv_text(["method", "seeds", "paired_seeds", *headings], lines)
+
+
+def _csv_figures(method: Method) -> list[object]:
+    spreads = [getattr(method, figure) for figure in _FIGURES]
+    values = [value for spread in spreads for value in (spread.mean, spread.deviation)]
+    return [method.label, len(method.seeds), len(method.loss_difference.by_seed), *values]
+
+
+def _tested(comparison: SeedComparison, figure: str) -> list[list[float | None]]:
+    """Return the tests of one figure for every method; the reference, which is first, has none."""
+    nothing: list[float | None] = [None] * len(_TESTED)
+    lines = paired_lines(comparison, figure)
+    return [nothing, *([getattr(line, name) for name in _TESTED] for line in lines)]

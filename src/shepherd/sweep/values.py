@@ -1,0 +1,110 @@
+"""What a sweep tries, read from words: ``adapter.rank=4,8,16``; and what its cells are called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shepherd.errors import ShepherdError
+
+_LONGEST_NAME = 120
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A key of the config and the values that are tried, as they were written."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+def read_axis(assignment: str) -> Axis:
+    """Return the key and the values of ``key=a,b,c``.
+
+    Raises
+    ------
+    ShepherdError
+        If there is no key, nothing between two commas, or a value twice.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise ShepherdError(f"'{assignment}' is no key=value; write e.g. adapter.rank=4,8,16.")
+    values = alternatives(text)
+    if len(values) > 1 and not all(values):
+        raise ShepherdError(f"'{assignment}' has nothing between two commas or after the last; take one out.")
+    refuse_repeated(values, f"is there twice in '{assignment}'")
+    return Axis(key.strip(), tuple(values))
+
+
+def alternatives(text: str) -> list[str]:
+    """Return what commas part at the outermost level: of ``[1,2],[3,4]`` two lists.
+
+    Commas inside ``[]`` and ``{}``, and inside quotes where YAML has quotes begin (at the start of a value), do
+    not part anything.
+    """
+    parts, depth, position, begins = [""], 0, 0, True
+    while position < len(text):
+        quoted = _QUOTED.match(text, position) if begins else None
+        piece = quoted.group() if quoted else text[position]
+        position += len(piece)
+        if piece == "," and not depth:
+            parts.append("")
+            begins = True
+            continue
+        depth = max(0, depth + (piece in ("[", "{")) - (piece in ("]", "}")))
+        parts[-1] += piece
+        begins = (begins and piece.isspace()) or (depth > 0 and piece in ("[", "{", ",", ":"))
+    return [part.strip() for part in parts]
+
+
+def read_seeds(text: str) -> list[int]:
+    """Return the seeds of ``0,1,2``.
+
+    Raises
+    ------
+    ShepherdError
+        If one is no whole number from 0, or is there twice.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise ShepherdError(f"The seeds are '{text}'; give whole numbers from 0, parted by commas: 0,1,2.")
+    seeds = [int(word) for word in words]
+    refuse_repeated([str(seed) for seed in seeds], f"is there twice in the seeds '{text}'")
+    return seeds
+
+
+def refuse_repeated(words: Sequence[str], said: str) -> None:
+    """Refuse what is there twice, naming it before `said`."""
+    twice = next((word for place, word in enumerate(words) if word in words[:place]), None)
+    if twice is not None:
+        raise ShepherdError(f"{twice} {said}; give it once.")
+
+
+def in_words(values: Mapping[str, str]) -> str:
+    """Return values as people read them: rank=8, alpha=0.5."""
+    return ", ".join(f"{k}={v}" for k, v in zip(short_keys(tuple(values)), values.values(), strict=True))
+
+
+def cell_name(values: Mapping[str, str], seed: int) -> str:
+    """Return a folder's name that people can read: ``rank-8_alpha-0.5_seed-0``.
+
+    Where a value has signs no folder's name should have, or the name is long, part of a hash tells it apart from
+    others that would be written alike.
+    """
+    pairs = zip(short_keys(tuple(values)), values.values(), strict=True)
+    words = [f"{key}-{value}" for key, value in pairs]
+    name = "_".join(_UNSAFE.sub("-", word).strip("-") for word in words)
+    if any(map(_UNSAFE.search, words)) or len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}_{hashlib.sha256(json.dumps(dict(values)).encode()).hexdigest()[:8]}"
+    return f"{name}_seed-{seed}" if values else f"seed-{seed}"
+
+
+def short_keys(keys: Sequence[str]) -> list[str]:
+    """Return the last part of every key, or the whole where two end alike; of an algorithm's name its section."""
+    short = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
+    return [word if short.count(word) == 1 else key for word, key in zip(short, keys, strict=True)]
