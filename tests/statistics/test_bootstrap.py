@@ -1,0 +1,162 @@
+"""Intervals: beside scipy's, beside the same draws in plain Python, and as often right as they claim."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shepherd.statistics import bootstrap
+from shepherd.statistics.bootstrap import (
+    UNKNOWN,
+    Interval,
+    mean_interval,
+    paired_difference,
+    question_means,
+    ratio_interval,
+    two_level_means,
+)
+
+NAN = math.nan
+# Three questions, two orders, two ratings; the last question has one order only.
+RATINGS = np.array([[[8, 6], [5, NAN]], [[4, 4], [2, 3]], [[NAN, NAN], [9, 7]]])
+
+
+def test_an_interval_excludes_what_lies_outside() -> None:
+    span = Interval(1.2, 1.1, 1.3)
+    assert span.excludes(1)
+    assert not span.excludes(1.1)
+    assert span.half_width == pytest.approx(0.1)
+    assert not UNKNOWN.excludes(1)
+    assert not Interval(1.2, NAN, NAN).excludes(1)
+
+
+def test_one_over_an_interval_turns_its_ends() -> None:
+    inverse = Interval(2.0, 1.0, 4.0, 0.9).inverse
+    assert (inverse.estimate, inverse.low, inverse.high, inverse.level) == (0.5, 0.25, 1.0, 0.9)
+    assert math.isnan(UNKNOWN.inverse.low)
+    assert math.isnan(Interval(0.0, 0.0, 1.0).inverse.estimate)
+
+
+def test_a_questions_mean_is_over_ratings_and_then_over_orders() -> None:
+    # (7 + 5) / 2, not (8 + 6 + 5) / 3.
+    assert question_means(RATINGS[..., None])[:, 0].tolist() == [6.0, 3.25, 8.0]
+    assert mean_interval(RATINGS).estimate == pytest.approx((6 + 3.25 + 8) / 3)
+
+
+def test_what_is_missing_in_one_column_is_left_out_in_all() -> None:
+    first, second = np.array([1.0, 2, NAN, 4]), np.array([2.0, NAN, 3, 4])
+    assert paired_difference(first, second).estimate == pytest.approx((1 - 2 + 4 - 4) / 2)
+    assert ratio_interval(first, second).estimate == pytest.approx(5 / 6)
+    assert np.isnan(question_means(np.full((2, 1, 3, 2), NAN))).all()
+
+
+def test_fewer_than_two_questions_have_no_interval() -> None:
+    one = mean_interval(np.array([[3.0, 5.0]]))
+    assert one.estimate == 4
+    assert math.isnan(one.low)
+    assert not one.excludes(0)
+    assert math.isnan(mean_interval(np.array([])).estimate)
+    assert math.isnan(mean_interval(np.array([NAN, NAN])).estimate)
+    assert mean_interval(np.array([NAN, 2.0])).estimate == 2
+
+
+def test_nothing_to_divide_by_gives_no_figure_and_no_warning() -> None:
+    span = ratio_interval(np.array([0.0, 0.0]), np.array([0.0, 0.0]))
+    assert math.isnan(span.estimate)
+    assert not span.excludes(1)
+
+
+def test_equal_values_have_an_interval_of_no_width() -> None:
+    values = np.array([[3.0, 7.0], [2.0, 9.0], [5.0, 5.0]])
+    assert ratio_interval(values, values) == Interval(1.0, 1.0, 1.0)
+    assert paired_difference(values, values) == Interval(0.0, 0.0, 0.0)
+
+
+def test_the_same_seed_gives_the_same_draws() -> None:
+    assert mean_interval(RATINGS, seed=1) == mean_interval(RATINGS, seed=1)
+    assert mean_interval(RATINGS, seed=1) != mean_interval(RATINGS, seed=2)
+
+
+def test_one_level_is_scipys_percentile_bootstrap() -> None:
+    values = np.random.default_rng(0).gamma(2.0, size=60)
+    other = values + np.random.default_rng(1).normal(0.3, 0.5, size=60)
+    ours = mean_interval(values)
+    theirs = scipy.stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(2))
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.02)
+
+    def ratio(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+        return a.mean(axis=axis) / b.mean(axis=axis)
+
+    ours = ratio_interval(values, other, level=0.9)
+    theirs = scipy.stats.bootstrap(
+        (values, other),
+        ratio,
+        paired=True,
+        method="percentile",
+        confidence_level=0.9,
+        rng=np.random.default_rng(3),
+    )
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
+
+
+def _drawn_plainly(questions: list[list[list[float]]], randomness: random.Random) -> float:
+    """Draw once, as the documentation says it: questions, then the ratings of each of their orders."""
+    means = []
+    for question in randomness.choices(questions, k=len(questions)):
+        orders = [[rating for rating in order if not math.isnan(rating)] for order in question]
+        drawn = [randomness.choices(order, k=len(order)) for order in orders if order]
+        means.append(statistics.fmean(statistics.fmean(order) for order in drawn))
+    return statistics.fmean(means)
+
+
+def test_two_levels_are_what_plain_python_draws() -> None:
+    values = np.random.default_rng(0).integers(1, 11, size=(12, 2, 3)).astype(float)
+    values[np.random.default_rng(1).random(values.shape) < 0.2] = NAN
+    values[3, 1] = NAN
+    randomness = random.Random(0)
+    plain = np.array([_drawn_plainly(values.tolist(), randomness) for _ in range(4_000)])
+    ours = two_level_means(values[..., None]).draws[:, 0]
+    assert len(ours) == 10_000
+    assert ours.mean() == pytest.approx(plain.mean(), abs=0.03)
+    assert ours.std() == pytest.approx(plain.std(), rel=0.05)
+    assert scipy.stats.ks_2samp(ours, plain).pvalue > 0.001
+
+
+def test_many_small_pieces_of_work_give_the_same_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 1, 2, 1))
+    whole = two_level_means(values).draws
+    monkeypatch.setattr(bootstrap, "_CELLS", 100)
+    pieces = two_level_means(values, draws=5_000).draws
+    assert pieces.shape == (5_000, 1)
+    assert pieces.std() == pytest.approx(whole.std(), rel=0.05)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.floats(1, 10), st.floats(1, 10)), min_size=2, max_size=8), st.randoms())
+def test_order_changes_no_estimate_and_swapping_turns_the_ratio(
+    pairs: list[tuple[float, float]], randomness: random.Random
+) -> None:
+    first, second = np.array(pairs).T
+    span = ratio_interval(first, second, draws=50)
+    shuffled = randomness.sample(pairs, len(pairs))
+    assert ratio_interval(*np.array(shuffled).T, draws=50).estimate == pytest.approx(span.estimate)
+    assert ratio_interval(second, first, draws=50).estimate == pytest.approx(1 / span.estimate)
+    assert span.low <= span.high
+
+
+@pytest.mark.parametrize(("questions", "least"), [(20, 0.88), (80, 0.90)])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(questions: int, least: float) -> None:
+    randomness = np.random.default_rng(0)
+    held = 0
+    for repetition in range(200):
+        own = randomness.normal(6, 1.5, size=(questions, 1, 1))
+        ratings = own + randomness.normal(0, 1, size=(questions, 2, 3))
+        held += not mean_interval(ratings, seed=repetition, draws=500).excludes(6)
+    assert least <= held / 200 <= 0.995
