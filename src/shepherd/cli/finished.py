@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shepherd.cli import terminal
-from shepherd.cli.terminal import RunArgument
+from shepherd.cli.terminal import RunArgument, say
 
 
 @terminal.app.command()
@@ -41,12 +41,21 @@ def export(
     from shepherd.runs import load_run
 
     export_merged(load_run(run), merged)
-    terminal.out.print(f"The merged model is in {merged}", highlight=False, soft_wrap=True)
+    say(f"The merged model is in {merged}")
 
 
 @terminal.app.command()
-def report(run: RunArgument) -> None:
-    """Write report.html anew, baselines included."""
-    from shepherd.report.html import write_report
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN|STUDY", help="A run's directory, or a study's.")],
+) -> None:
+    """Write report.html anew: of a run with its baselines, or of a study."""
+    from shepherd.study.directory import Study
 
-    terminal.out.print(f"The report is {write_report(run)}", highlight=False, soft_wrap=True)
+    if Study(folder).exists:
+        from shepherd.report.study_html import write_study_report
+
+        say(f"The report is {write_study_report(Study(folder))}")
+    else:
+        from shepherd.report.html import write_report
+
+        say(f"The report is {write_report(folder)}")

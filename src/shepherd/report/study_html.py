@@ -1,0 +1,110 @@
+"""The report of a study: one HTML file with every table, picture, question, answer and reason in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from shepherd.evaluation.group_scores import by_group
+from shepherd.evaluation.groups import group
+from shepherd.evaluation.scores import scores
+from shepherd.files import write_atomically
+from shepherd.people.comparison import agreement
+from shepherd.people.rating import ratings
+from shepherd.report.drawing import drawn
+from shepherd.report.grid import Grid, grid, plain_words
+from shepherd.report.pages import page
+from shepherd.report.people_tables import agreement_tables
+from shepherd.report.score_figures import group_figure
+from shepherd.report.score_tables import difference_table, group_table, overall_table
+from shepherd.report.study_judged import judged_sections
+from shepherd.report.study_questions import shown_questions
+from shepherd.report.units import whole
+from shepherd.study.directory import Study
+
+_MOST_GROUPS = 60
+
+
+def write_study_report(study: Study) -> Path:
+    """Write `report.html` into a study's folder.
+
+    Raises
+    ------
+    ShepherdError
+        If the folder is no study, or a file in it is damaged.
+    """
+    path = study.path / "report.html"
+    write_atomically(path, page("study.html.j2", **_content(study)))
+    return path
+
+
+def _content(study: Study) -> dict[str, Any]:
+    about = study.about()
+    return {
+        "title": study.path.resolve().name,
+        "summary": _summary(study, about),
+        "facts": _facts(study),
+        "judges": list(judged_sections(study, about.get("counts", []), about.get("seed", 0))),
+        "people": _people(study),
+        "scores": _scores(study),
+        "categories": shown_questions(study),
+        "models": [study.card(label) for label in study.models()],
+        "prompts": list(_prompts(study)),
+    }
+
+
+def _summary(study: Study, about: dict[str, Any]) -> Iterator[str]:
+    models = study.models()
+    yield f"{len(models)} models answered {about['questions']} questions ({about['source']}): {', '.join(models)}."
+    judges = study.judges()
+    yield f"Judged by {', '.join(judges)}." if judges else "No judge has rated the answers yet."
+    bases = {study.card(label).base_fingerprint for label in models} - {None}
+    if len(bases) > 1:
+        yield "The models are tuned from different bases."
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    questions = study.questions()
+    people = {rating.rater for rating in ratings(study)}
+    return [
+        ("Questions", whole(len(questions))),
+        ("With a reference", whole(sum(bool(question.references) for question in questions))),
+        ("Kinds", whole(len({question.category for question in questions}))),
+        ("Models", whole(len(study.models()))),
+        ("Judges", whole(len(study.judges()))),
+        ("People", whole(len(people))),
+    ]
+
+
+def _people(study: Study) -> list[tuple[str, Grid]]:
+    return _grids(agreement_tables(agreement(study))) if ratings(study) else []
+
+
+def _scores(study: Study) -> dict[str, Any] | None:
+    found = scores(study)
+    if not found.metrics:
+        return None
+    tables = [overall_table(found)]
+    base = next((label for label in study.models() if label.split("/")[-1] == "untuned"), None)
+    if base is not None:
+        tables.append(difference_table(found, base))
+    pictures = []
+    if len({question.category for question in found.questions}) > 1:
+        grouping = group(found.questions, "category")
+        tables += [group_table(found, grouping, metric.name, most=None) for metric in found.metrics]
+        shown = by_group(found, grouping, found.metrics[0].name)
+        pictures.append(drawn(group_figure(shown), "groups", "Every model's score in every category."))
+    return {"tables": _grids(tables), "pictures": pictures}
+
+
+def _grids(tables: list[Table]) -> list[tuple[str, Grid]]:
+    return [(plain_words(table.title), grid(table, _MOST_GROUPS)) for table in tables]
+
+
+def _prompts(study: Study) -> Iterator[tuple[str, str]]:
+    for judge in study.judges():
+        for path in sorted(study.judge_path(judge).glob("prompt-*.txt")):
+            yield f"{judge}, {path.stem.removeprefix('prompt-')}", path.read_text(encoding="utf-8")
