@@ -9,10 +9,40 @@ import errno
 import logging
 import sys
 
-from shepherd.cli import comparing, finished, running, terminal
+from shepherd.cli import (
+    answering,
+    chatting,
+    comparing,
+    finished,
+    harness,
+    judging,
+    rating,
+    running,
+    scoring,
+    studying,
+    sweeping,
+    terminal,
+)
 from shepherd.errors import ShepherdError
 
-__all__ = ["comparing", "finished", "main", "running"]  # importing a file adds its commands
+# Importing a file adds its commands; help lists them in this order.
+_FILES = (
+    running,
+    sweeping,
+    comparing,
+    studying,
+    answering,
+    judging,
+    scoring,
+    rating,
+    harness,
+    chatting,
+    finished,
+)
+terminal.app.registered_commands.sort(
+    key=lambda command: [file.__name__ for file in _FILES].index(command.callback.__module__)
+)
+__all__ = ["main"]
 
 
 class _Warnings(logging.Handler):

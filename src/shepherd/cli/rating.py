@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def _hand_out(
         material = Material(study)
         drawn = draw(material, labels, reference, count, seed, rater)
         if drawn.unanswered:
-            _say(f"Not every model has answered {drawn.unanswered} of the questions; they are left out.")
+            say(f"Not every model has answered {drawn.unanswered} of the questions; they are left out.")
         rows = hand_out(study, rater, drawn.items, material)
         desk = Desk(sheet_path(study, rater), rows, [item.id for item in drawn.items])
         if port is None:
-            _say(f"{desk.path} has {len(rows)} items: fill in scores, 1 to 10, and check it with --read.")
+            say(f"{desk.path} has {len(rows)} items: fill in scores, 1 to 10, and check it with --read.")
         else:
             _serve(desk, port)
 
@@ -98,13 +99,13 @@ def _serve(desk: Desk, port: int) -> None:
     from shepherd.people.page import RatingServer
 
     with RatingServer(desk, port) as server:
-        _say(f"Rate at {server.address}")
-        _say("Every rating is kept as it is made. Ctrl-C stops; the same command goes on.")
+        say(f"Rate at {server.address}")
+        say("Every rating is kept as it is made. Ctrl-C stops; the same command goes on.")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            _say("")
-    _say(f"{desk.rated} of {len(desk.shown)} items are rated, in {desk.path}.")
+            say("")
+    say(f"{desk.rated} of {len(desk.shown)} items are rated, in {desk.path}.")
 
 
 def _take_back(study: Study, file: Path, rater: str | None) -> None:
@@ -114,7 +115,7 @@ def _take_back(study: Study, file: Path, rater: str | None) -> None:
     parts = [f"{taken.rated} items rated", f"{taken.unrated} not rated"]
     parts += [f"{taken.begun} with one score of two, which do not count"] if taken.begun else []
     parts += [f"{taken.changed} rated otherwise than before"] if taken.changed else []
-    _say(f"{', '.join(parts)}; kept in {taken.path}")
+    say(f"{', '.join(parts)}; kept in {taken.path}")
 
 
 def _print_agreement(study: Study) -> None:
@@ -125,8 +126,4 @@ def _print_agreement(study: Study) -> None:
     for table in agreement_tables(found):
         terminal.out.print(table)
     for note in found.notes:
-        _say(note)
-
-
-def _say(sentence: str) -> None:
-    terminal.out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        say(note)

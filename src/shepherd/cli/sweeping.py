@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shepherd.cli import terminal
-from shepherd.cli.terminal import ConfigArgument
+from shepherd.cli.terminal import ConfigArgument, say
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def sweep(
 def _list(plan: Plan) -> None:
     for cell in plan.cells:
         done = " (finished)" if cell.finished else ""
-        _say(f"{cell.config.run.directory}  {cell.words}{done}")
+        say(f"{cell.config.run.directory}  {cell.words}{done}")
     left = sum(not cell.finished for cell in plan.cells)
-    _say(f"{len(plan.cells)} cells, {left} to run.")
+    say(f"{len(plan.cells)} cells, {left} to run.")
 
 
 def _run(plan: Plan) -> None:
     from shepherd.report.sweep_table import sweep_table
     from shepherd.sweep.running import PICTURE, run_sweep, write_results
 
-    failures = run_sweep(plan, _progress, _say)
+    failures = run_sweep(plan, _progress, say)
     if len(failures) < len(plan.cells):
         terminal.out.print(sweep_table(write_results(plan)))
-        _say(f"Table and picture are in {plan.folder}: table.md, table.csv, {PICTURE}")
+        say(f"Table and picture are in {plan.folder}: table.md, table.csv, {PICTURE}")
     if failures:
         first = next(iter(failures.values()))
         raise ShepherdError(
@@ -72,7 +72,3 @@ def _progress(cell: str) -> RunProgress:
     from shepherd.progress import RunProgress
 
     return RunProgress(terminal.out, cell)
-
-
-def _say(sentence: str) -> None:
-    terminal.out.print(sentence, highlight=False, markup=False, soft_wrap=True)

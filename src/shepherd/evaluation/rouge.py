@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from rouge_score.rouge_scorer import RougeScorer
+
+from shepherd.evaluation.words import words
 
 
 # The library's own tokenizer keeps ASCII only and would score every other script 0. On ASCII text this
@@ -13,9 +14,7 @@ from rouge_score.rouge_scorer import RougeScorer
 class _WordTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """Return a text's words."""
-        # Letters, digits and the marks that belong to them (accents, vowel signs) make a word.
-        folded = unicodedata.normalize("NFC", text.casefold())
-        return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split()
+        return words(text)
 
 
 _SCORER = RougeScorer(["rougeL"], tokenizer=_WordTokenizer())
