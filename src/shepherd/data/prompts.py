@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,9 @@ class TemplatePrompt(Prompt):
     special_tokens: bool = True
 
     def render(self, instruction: str, context: str) -> str:
-        """Fill in the placeholders, in one pass: what is filled in is never read as a template."""
+        """Fill in the placeholders."""
         template = self.with_context if context.strip() else self.without_context
-        values = {"instruction": instruction, "context": context}
-        return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
+        return fill(template, {"instruction": instruction, "context": context})
 
     def description(self) -> dict[str, str]:
         """Return both templates."""
@@ -173,18 +173,31 @@ def _custom(content: Any, source: str) -> TemplatePrompt:
             f"The prompt {source} has {f'the keys {keys}' if keys else 'no keys'}; "
             f"give it exactly {' and '.join(_KEYS)}."
         )
-    _check_template(
+    check_template(
         content["with_context"], {"instruction", "context"}, f"with_context of the prompt {source}"
     )
-    _check_template(content["without_context"], {"instruction"}, f"without_context of the prompt {source}")
+    check_template(content["without_context"], {"instruction"}, f"without_context of the prompt {source}")
     return TemplatePrompt(content["with_context"], content["without_context"])
 
 
-def _check_template(template: Any, needed: set[str], place: str) -> None:
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Fill in a template's placeholders, in one pass: what is filled in is never read as a template."""
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
+
+
+def check_template(template: Any, needed: set[str], place: str, optional: Collection[str] = ()) -> None:
+    """Refuse a template that is no text, lacks a placeholder, or has one that nothing is known about.
+
+    Raises
+    ------
+    ShepherdError
+        Naming `place` and the placeholder.
+    """
     if not isinstance(template, str):
         raise ShepherdError(f"{place} is no text; write a template there.")
     found = set(_PLACEHOLDER.findall(template))
-    for name in sorted(found - needed):
-        raise ShepherdError(f"{place} has the unknown placeholder {{{name}}}{nearest(name, sorted(needed))}.")
+    known = needed.union(optional)
+    for name in sorted(found - known):
+        raise ShepherdError(f"{place} has the unknown placeholder {{{name}}}{nearest(name, sorted(known))}.")
     for name in sorted(needed - found):
         raise ShepherdError(f"{place} lacks the placeholder {{{name}}}; put it where the {name} belongs.")

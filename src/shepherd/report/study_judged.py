@@ -45,7 +45,7 @@ def judged_sections(study: Study, counts: list[int], seed: int) -> Iterator[Judg
         spent = _spent(study, judge, record)
         for form, reference in dict.fromkeys((c.form, c.reference) for c in record.comparisons):
             for count in [*counts, None]:
-                results = judge_results(study, judge, reference, form, count=count, seed=seed)
+                results = judge_results(study, judge, reference or None, form, count=count, seed=seed)
                 yield _section(
                     results, record, spent, f"{len(study.judges())}{judge}{form}{reference}{count}"
                 )
@@ -53,7 +53,8 @@ def judged_sections(study: Study, counts: list[int], seed: int) -> Iterator[Judg
 
 def _section(results: JudgeResults, record: Record, spent: list[tuple[str, str]], name: str) -> Judged:
     against = f", against {results.reference}" if results.reference else ""
-    comparison = next(c for c in record.comparisons if c.form == results.form)
+    asked = [c for c in record.comparisons if c.form == results.form]
+    comparison = next((c for c in asked if c.reference == results.reference), asked[0])
     times = "once" if comparison.ratings == 1 else f"{comparison.ratings} times"
     orders = ", in both orders" if comparison.swap else ", in one order"
     return Judged(

@@ -1,0 +1,97 @@
+"""FedIT's whole study: the federation and its baselines, their answers, and what a judge says of them.
+
+Everything goes on where it was stopped: runs from their last round, answers and replies from the last one kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from shepherd.baselines import CENTRALISED, UNTUNED, Alone, run_baselines
+from shepherd.config import RunConfig
+from shepherd.endpoint import EndpointSettings
+from shepherd.federation import Observer
+from shepherd.judge.choosing import comparisons
+from shepherd.judge.comparisons import Comparison
+from shepherd.judge.settings import JudgeSettings
+from shepherd.study import answering
+from shepherd.study.asking import Asking
+from shepherd.study.config import StudyConfig
+from shepherd.study.directory import Study
+from shepherd.study.posing import begin_study
+from shepherd.study.sources import Source, as_label
+
+FEDERATED = "federated"
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """A study being conducted.
+
+    Attributes
+    ----------
+    config : StudyConfig
+        What is studied.
+    run : RunConfig
+        The federation.
+    others : list of Source
+        Models besides the federation and its baselines, such as ChatGPT; every other is judged against them too.
+    asking : Asking
+        How models are asked.
+    """
+
+    config: StudyConfig
+    run: RunConfig
+    others: list[Source]
+    asking: Asking
+
+    def train(self, progress: Callable[[str], AbstractContextManager[Observer]]) -> list[Source]:
+        """Complete the federation and its baselines; return everybody who is to answer, the federation first."""
+        self.asking.check(self.others)
+        holding = [kinds.split("+") for kinds in self.config.alone_on]
+        alone = run_baselines(self.run, Alone(holding=holding), self.config.budget, progress)
+        return [*self._sources(alone), *self.others]
+
+    def _sources(self, alone: dict[str, str]) -> Iterator[Source]:
+        baselines = self.run.run.directory / "baselines"
+        yield Source(FEDERATED, "run", str(self.run.run.directory))
+        for called, folder in alone.items():
+            yield Source(as_label(f"alone-{called}"), "run", str(baselines / folder))
+        for label in (CENTRALISED, UNTUNED):
+            yield Source(label, "run", str(baselines / label))
+
+    def studies(self, sources: list[Source]) -> list[Study]:
+        """Begin the study of every set of questions, in the run directory."""
+        return [
+            begin_study(self.run.run.directory / "studies" / name, asked.source, sources, counts=asked.counts)
+            for name, asked in self.config.questions.items()
+        ]
+
+    def answer(self, study: Study, sources: list[Source], watcher: answering.Watcher) -> None:
+        """Have everybody answer what is missing."""
+        with study.held():
+            self.asking.ask(study, sources, watcher)
+
+    def comparisons(self, study: Study, settings: JudgeSettings) -> list[Comparison]:
+        """Return what is judged: all against the federation (Table 3), and against each other model (figure 3)."""
+        ours = [label for label in study.models() if label not in {other.label for other in self.others}]
+        questions = [question.id for question in study.questions()]
+        found = []
+        for reference in (FEDERATED, *(other.label for other in self.others)):
+            models = [label for label in ours if label != reference]
+            found += comparisons(study, models, reference, questions, settings)
+        return found
+
+    def judge_settings(self, endpoint: EndpointSettings) -> JudgeSettings:
+        """Return how the judge at `endpoint` is asked."""
+        asked = self.config.judging
+        how = {"temperature": asked.temperature, "max_tokens": asked.max_tokens}
+        return JudgeSettings(
+            endpoint=endpoint.model_copy(update=how),
+            form=asked.form,
+            ratings=asked.ratings,
+            swap=asked.swap,
+            retries=asked.retries,
+        )
