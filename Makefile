@@ -13,7 +13,7 @@ help:
 	@echo "make test      run the test suite (a few minutes)"
 	@echo "make test-all  run the slow checks too"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation, selection"
+	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation, selection, endpoints, answers"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,8 @@ bench: setup
 	$(BIN)/python benchmarks/aggregation.py
 	$(BIN)/python benchmarks/selection.py --rounds 2
 	$(BIN)/python benchmarks/clustering.py --quick
+	$(BIN)/python benchmarks/endpoint.py
+	$(BIN)/python benchmarks/answers.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
