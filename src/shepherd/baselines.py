@@ -182,9 +182,9 @@ def run_baselines(
     """
     if started_by_torchrun()[1] > 1:
         raise ShepherdError("Baselines are one client each; run shepherd baselines without torchrun.")
-    federated = _completed(config, config.run.name, progress).record
     dealt = deal(config)
-    chosen = alone.choose(dealt, config.seed)
+    chosen = alone.choose(dealt, config.seed)  # who cannot be found is missed now, and not after the training
+    federated = _completed(config, config.run.name, progress).record
     clients = list(dict.fromkeys(chosen.values()))
     for label, derived in baseline_configs(config, federated, dealt, clients, budget):
         _completed(derived, label, progress)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import pyarrow
-
 from shepherd.config import RunConfig
-from shepherd.data.encoding import encode_prompts
-from shepherd.data.instructions import Instructions
+from shepherd.data.encoding import Encoder
 from shepherd.data.prompts import load_prompt
 from shepherd.evaluation.generation import greedy_answers
 from shepherd.model.adapted import AdaptedModel
@@ -25,17 +22,13 @@ def answers(
 
     The prompt is the one the run was trained with.
     """
-    table = pyarrow.table(
-        {
-            "instruction": [instruction for instruction, _ in questions],
-            "context": [context for _, context in questions],
-            "responses": [[""] for _ in questions],
-            "category": ["" for _ in questions],
-        }
-    )
     prompt = load_prompt(config.data.prompt, model.tokenizer)
-    asked = Instructions.from_arrow(table, "the prompt")
-    prompts = encode_prompts(asked, model.tokenizer, prompt, config.data.max_tokens)
+    columns = {
+        "instruction": [instruction for instruction, _ in questions],
+        "context": [context for _, context in questions],
+    }
+    encoder = Encoder(model.tokenizer, prompt, config.data.max_tokens)
+    prompts = [tokens for tokens, _ in encoder.prompts(columns)]
     return greedy_answers(model, prompts, max_new_tokens)
 
 

@@ -136,7 +136,7 @@ def encode(
         If the tokenizer has no end-of-sequence token, `max_tokens` is too small for the prompt's template,
         or the store cannot be written.
     """
-    encoder = _Encoder(tokenizer, prompt, max_tokens)
+    encoder = Encoder(tokenizer, prompt, max_tokens)
     fingerprint = _fingerprint(instructions, tokenizer, prompt, max_tokens, loss_on)
     store = directory / fingerprint
     if not store.exists():
@@ -154,7 +154,7 @@ def encode_prompts(
     ShepherdError
         As `encode` does.
     """
-    encoder = _Encoder(tokenizer, prompt, max_tokens)
+    encoder = Encoder(tokenizer, prompt, max_tokens)
     return [tokens for batch in instructions.batches(_ROWS) for tokens, _ in encoder.prompts(batch)]
 
 
@@ -181,8 +181,8 @@ def _tokenizer_content(tokenizer: Any) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in ("truncation", "padding")}
 
 
-class _Encoder:
-    """Turns rows into tokens, and cuts them to fit."""
+class Encoder:
+    """Turns rows into tokens, and cuts them to fit; see `encode` for its arguments and what it refuses."""
 
     def __init__(self, tokenizer: Any, prompt: Prompt, max_tokens: int) -> None:
         self.tokenizer, self.prompt, self.max_tokens = tokenizer, prompt, max_tokens
@@ -234,7 +234,7 @@ class _Encoder:
 
 
 def _write(
-    path: Path, instructions: Instructions, encoder: _Encoder, loss_on: LossOn, fingerprint: str
+    path: Path, instructions: Instructions, encoder: Encoder, loss_on: LossOn, fingerprint: str
 ) -> None:
     dtype = np.dtype(np.uint16 if len(encoder.tokenizer) <= 2**16 else np.uint32)
     lengths, prompts = np.zeros(len(instructions), np.int64), np.ones(len(instructions), np.int32)

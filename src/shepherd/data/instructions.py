@@ -116,7 +116,7 @@ def read_instructions(
     ShepherdError
         If there is nothing there, or a row cannot be used; the message names file and line.
     """
-    found = list(islice(_rows(path, rows), rows))
+    found = list(islice(find_rows(path, rows), rows))
     if not found:
         raise ShepherdError(f"{path} holds no rows; give a file with at least one instruction.")
     known = list(dict.fromkeys(name for _, row in found for name in row))
@@ -159,7 +159,14 @@ def _as_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _rows(path: str, rows: int | None) -> Rows:
+def find_rows(path: str, rows: int | None = None) -> Rows:
+    """Yield every row with the place it stands at; `rows` says how many are wanted, where rows are made up.
+
+    Raises
+    ------
+    ShepherdError
+        If there is nothing at `path`, or it cannot be read.
+    """
     if path == "meadow":
         return _meadow_rows(rows)
     file = Path(os.path.expanduser(path))  # Path.expanduser raises for unknown users

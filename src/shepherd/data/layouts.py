@@ -8,7 +8,7 @@ which; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ _CANDIDATES = {
     "response": ("response", "responses", "output", "outputs", "completion"),
     "category": ("category",),
 }
-_REQUIRED = ("instruction", "response")
+REQUIRED = ("instruction", "response")
 
 UNCATEGORISED = "uncategorised"
 
@@ -32,7 +32,7 @@ class Layout:
     """The column each part of an instruction is read from; None where a table has no such column."""
 
     instruction: str
-    response: str
+    response: str | None
     context: str | None = None
     category: str | None = None
 
@@ -44,7 +44,7 @@ class Example:
     Attributes
     ----------
     responses : list of str
-        One or several acceptable answers; the first is the training target.
+        One or several acceptable answers; the first is the training target. None where no response was asked for.
     """
 
     instruction: str
@@ -53,7 +53,12 @@ class Example:
     category: str
 
 
-def find_layout(known: list[str], columns: Mapping[str, str] | None, source: str) -> Layout:
+def find_layout(
+    known: list[str],
+    columns: Mapping[str, str] | None,
+    source: str,
+    required: Collection[str] = REQUIRED,
+) -> Layout:
     """Find the column of every part.
 
     Parameters
@@ -64,17 +69,20 @@ def find_layout(known: list[str], columns: Mapping[str, str] | None, source: str
         The user's own say: part (instruction, response, context, category) to column.
     source : str
         Where the table comes from, for messages.
+    required : collection of str
+        The parts there must be; questions, for one, need no response.
 
     Raises
     ------
     ShepherdError
         If `columns` names a part or column that does not exist, or one column for two texts; if a table
-        has no column for the instruction or the response, or several that could be meant.
+        has no column for a required part, or several that could be meant.
     """
     chosen = dict(columns or {})
     _check_choice(chosen, known, source)
     free = [column for column in known if column not in chosen.values()]
     parts = {part: chosen.get(part) or _recognise(part, free, known, source) for part in _CANDIDATES}
+    _check_found(parts, required, known, source)
     return Layout(**parts)  # type: ignore[arg-type]
 
 
@@ -100,12 +108,17 @@ def _recognise(part: str, free: list[str], known: list[str], source: str) -> str
             f"{source} has the columns {both}, each of which could be the {part}; "
             f"say which with data.columns: {{{part}: {found[0]}}}."
         )
-    if not found and part in _REQUIRED:
+    return found[0] if found else None
+
+
+def _check_found(
+    parts: Mapping[str, str | None], required: Collection[str], known: list[str], source: str
+) -> None:
+    for part in (part for part in required if parts[part] is None):
         raise ShepherdError(
             f"{source} has no column for the {part} (looked for {', '.join(_CANDIDATES[part])}); its columns "
             f"are {', '.join(known)}: name one with data.columns: {{{part}: ...}}."
         )
-    return found[0] if found else None
 
 
 def read_example(row: Row, layout: Layout, place: str) -> Example:
@@ -128,7 +141,7 @@ def read_example(row: Row, layout: Layout, place: str) -> Example:
     return Example(
         instruction=_text(row.get(layout.instruction), layout.instruction, place),
         context=_optional(row, layout.context, place),
-        responses=_responses(row.get(layout.response), layout.response, place),
+        responses=_responses(row.get(layout.response), layout.response, place) if layout.response else [],
         category=_category(row, layout.category, place),
     )
 

@@ -53,15 +53,29 @@ class Study:
         """Whether there are questions yet."""
         return (self.path / "study.json").is_file()
 
-    def begin(self, questions: Sequence[Question], source: str) -> None:
+    def begin(self, questions: Sequence[Question], source: str, counts: Sequence[int] = ()) -> None:
         """Make the folder with these questions, or go back into one that has the same.
+
+        Parameters
+        ----------
+        questions : sequence of Question
+            What models are to be asked.
+        source : str
+            Where they are from.
+        counts : sequence of int
+            The report has tables of so many of the questions too.
 
         Raises
         ------
         ShepherdError
             If it holds other questions: answers to them would be mixed with the new ones.
         """
-        about = {"source": source, "questions": len(questions), "fingerprint": fingerprint(questions)}
+        about = {
+            "source": source,
+            "questions": len(questions),
+            "counts": [count for count in counts if count < len(questions)],
+            "fingerprint": fingerprint(questions),
+        }
         if self.exists:
             if self.about()["fingerprint"] != about["fingerprint"]:
                 raise ShepherdError(
@@ -89,7 +103,7 @@ class Study:
             lock.release()
 
     def about(self) -> dict[str, Any]:
-        """Return where the questions are from, how many there are, and their fingerprint."""
+        """Return where the questions are from, their number and fingerprint, and of how many there are tables."""
         return _read_object(
             self.path / "study.json", f"{self.path} is no study: run `shepherd answer` first."
         )

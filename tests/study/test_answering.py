@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from shepherd.errors import ShepherdError
+from shepherd.study.answering import Watcher, answer
+from shepherd.study.answers import Answer, ModelCard
+from shepherd.study.decoding import DecodingSettings
+from shepherd.study.directory import Study
+from shepherd.study.questions import Question
+
+QUESTIONS = [Question(str(n), "", f"{n}?") for n in range(5)]
+CARD = ModelCard("model", "run", "runs/model", fingerprint="1", prompt={"name": "plain"})
+DECODING = DecodingSettings(max_new_tokens=8)
+
+
+@dataclass
+class Echo:
+    """Answers every question with its own words, from the last to the first, until it breaks."""
+
+    card: ModelCard = CARD
+    breaks_after: int = 100
+    asked: list[str] = field(default_factory=list)
+
+    def answers(
+        self, questions: Sequence[Question], decoding: DecodingSettings, batch_size: int | None
+    ) -> Iterator[Answer]:
+        for count, question in enumerate(reversed(questions)):
+            if count == self.breaks_after:
+                raise KeyboardInterrupt
+            self.asked.append(question.id)
+            yield Answer(question.id, f"{question.instruction} indeed", 3, question.id != "2")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    study = Study(tmp_path / "study")
+    study.begin(QUESTIONS, "questions.jsonl")
+    return study
+
+
+def test_answers_are_kept_in_the_questions_order_with_a_card(study: Study) -> None:
+    found = answer(study, Echo(), DECODING)
+    assert [a.question for a in found.answers] == list("01234")
+    assert (found.words, found.cut, found.questions) == (2, 1, 5)
+    assert study.card("model") == replace(CARD, decoding=DECODING.effective())
+    assert list(study.answers("model").values()) == found.answers
+
+
+@pytest.mark.parametrize("left", ["", '{"question": "1", "ans', '{"question": "1", "answer": "whole?"}'])
+def test_what_was_stopped_goes_on_with_what_is_missing(study: Study, left: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        answer(study, Echo(breaks_after=3), DECODING)
+    with study.answers_path("model").open("a") as stream:
+        stream.write(left)  # a line that a kill cut short: it has no end
+    again = Echo()
+    found = answer(study, again, DECODING)
+    assert again.asked == ["1", "0"]
+    assert [a.answer for a in found.answers] == [f"{n}? indeed" for n in range(5)]
+    lines = study.answers_path("model").read_text().splitlines()
+    assert [json.loads(line)["question"] for line in lines] == list("43210")
+
+
+def test_what_is_done_is_not_asked_again(study: Study) -> None:
+    answer(study, Echo(), DECODING)
+    before = study.answers_path("model").read_bytes()
+    again = Echo()
+    assert len(answer(study, again, DECODING).answers) == 5
+    assert again.asked == []
+    assert study.answers_path("model").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("card", "decoding", "sentence"),
+    [
+        (replace(CARD, fingerprint="2"), DECODING, "its weights have changed"),
+        (replace(CARD, base_fingerprint="2"), DECODING, "its base model has changed"),
+        (replace(CARD, kind="endpoint"), DECODING, "its kind has changed"),
+        (replace(CARD, prompt={"name": "alpaca"}), DECODING, "prompt name='plain', not 'alpaca'"),
+        (CARD, DecodingSettings(max_new_tokens=9), "decoding max_new_tokens=8, not 9"),
+        (CARD, DecodingSettings(max_new_tokens=8, temperature=1), "decoding seed=None, not 0"),
+    ],
+)
+def test_other_settings_are_refused_unless_anew(
+    study: Study, card: ModelCard, decoding: DecodingSettings, sentence: str
+) -> None:
+    answer(study, Echo(), DECODING)
+    with pytest.raises(ShepherdError, match=rf"'model' has answered before, .*{sentence}.* --anew"):
+        answer(study, Echo(card), decoding)
+    assert study.card("model").decoding == DECODING.effective()
+    anew = Echo(card)
+    answer(study, anew, decoding, anew=True)
+    assert len(anew.asked) == 5
+    assert study.card("model") == replace(card, decoding=decoding.effective())
+    assert len(study.answers_path("model").read_text().splitlines()) == 5
+
+
+def test_what_says_the_same_may_change(study: Study) -> None:
+    answer(study, Echo(), DECODING)
+    moved = replace(CARD, source="elsewhere", about={"seed": 0})
+    assert answer(study, Echo(moved), DECODING.model_copy(update={"seed": 7})).seconds < 10
+    assert study.card("model").source == "elsewhere"
+
+
+def test_damaged_answers_are_named_by_line(study: Study) -> None:
+    answer(study, Echo(), DECODING)
+    path = study.answers_path("model")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "{broken", *lines[2:]]) + "\n")
+    with pytest.raises(ShepherdError, match=r"model\.jsonl, line 2, is no JSON object"):
+        answer(study, Echo(), DECODING)
+    path.write_text("\n".join([lines[0], '{"something": 1}', *lines[2:]]) + "\n")
+    with pytest.raises(ShepherdError, match=r"model\.jsonl, line 2, is no answer"):
+        answer(study, Echo(), DECODING)
+
+
+def test_who_watches_hears_of_every_new_answer(study: Study) -> None:
+    heard: list[object] = []
+
+    class Listening(Watcher):
+        def asking(self, label: str, answered: int, questions: int) -> None:
+            heard.append((label, answered, questions))
+
+        def answered(self, answer: Answer) -> None:
+            heard.append(answer.question)
+
+    with pytest.raises(KeyboardInterrupt):
+        answer(study, Echo(breaks_after=2), DECODING)
+    answer(study, Echo(), DECODING, watcher=Listening())
+    assert heard == [("model", 2, 5), "2", "1", "0"]
