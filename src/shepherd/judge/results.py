@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.words import bare_words
 from shepherd.judge.judgement import Form, Judgement
 from shepherd.judge.length_control import others_preferences
 from shepherd.judge.model_result import JudgeResults, ModelResult, QuestionResult
@@ -134,7 +135,7 @@ def _lengths(study: Study, label: str) -> Lengths:
     if label not in study.models():
         return {}
     answers = study.answers(label)
-    return {name: (len(given.answer.split()), len(given.answer)) for name, given in answers.items()}
+    return {name: (len(bare_words(given.answer)), len(given.answer)) for name, given in answers.items()}
 
 
 def _difficulty(judged: Sequence[Judged], questions: Sequence[str]) -> dict[str, dict[str, float]]:

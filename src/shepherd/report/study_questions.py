@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from shepherd.evaluation.words import bare_words
 from shepherd.judge.judgement import Judgement
 from shepherd.report.units import fixed
 from shepherd.study.answers import Answer
@@ -104,7 +105,7 @@ def _question(
 
 
 def _answer(label: str, answer: Answer, heard: _Heard) -> ShownAnswer:
-    words = len(answer.answer.split())
+    words = len(bare_words(answer.answer))
     length = f"{words} word{'' if words == 1 else 's'}{', cut' if answer.ended is False else ''}"
     figures = [length] if heard.mean is None else [f"judge {fixed(heard.mean, 1)}", length]
     return ShownAnswer(label, answer.answer, figures, heard.reasons)

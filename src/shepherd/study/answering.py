@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.words import bare_words
 from shepherd.files import explained
 from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.decoding import DecodingSettings
@@ -68,7 +69,7 @@ class Answered:
     @property
     def words(self) -> float | None:
         """Mean words an answer."""
-        counts = [len(answer.answer.split()) for answer in self.answers]
+        counts = [len(bare_words(answer.answer)) for answer in self.answers]
         return sum(counts) / len(counts) if counts else None
 
     @property
