@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # every process of the tests has one core, or they slow each other down
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # every process of the tests has one core, or they slow each other down
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator

@@ -57,8 +57,15 @@ def _check_metric(line: Metric, where: str) -> None:
         raise ShepherdError(f"{where}, has no loss that is a number; repeat the run or delete that line.")
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path, appended: bool = False) -> list[dict[str, Any]]:
     """Return the objects of a JSON-lines file; none if there is no such file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    appended : bool
+        Whether lines are appended to it: what a kill left of a last one is ignored.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ShepherdError(f"{path} cannot be read ({error}); restore it or repeat the run.") from error
-    return list(_objects(lines, path))
+    return list(_objects(lines[:-1] if appended else lines, path))
 
 
 def _objects(lines: list[str], path: Path) -> Iterator[dict[str, Any]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from shepherd.errors import ShepherdError
+
+#: Web addresses, which may hold a password, and a place where people paste their key.
+_SECRET = re.compile(r"://|@|key_variable")
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -35,12 +39,12 @@ class Settings(BaseModel):
 
 
 def first_mistake(error: ValidationError) -> str:
-    """Say the first mistake in one sentence; a web address, which may hold a password, is not repeated."""
+    """Say the first mistake in one sentence; what may hold a password or a key is not repeated."""
     first = error.errors()[0]
     key, message = ".".join(map(str, first["loc"])), first["msg"]
     message = message.removeprefix("Value error, ").rstrip(".")
     given = first.get("input")
-    tells = isinstance(given, str | int | float | list) and "://" not in str(given)
+    tells = isinstance(given, str | int | float | list) and not _SECRET.search(f"{key} {given}")
     shown = f" (given: {given!r})" if tells else ""
     end = "" if message.endswith("?") and not shown else "."
     return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"

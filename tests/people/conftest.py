@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_study import MODELS, answer
+from rated_study import MODELS, answer
 
 from shepherd.people.exchange import hand_out
 from shepherd.people.items import Item, Material, draw

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_study import MODELS, answer
+from rated_study import MODELS, answer
 
 from shepherd.errors import ShepherdError
 from shepherd.people.exchange import Taken, hand_out, take_back

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from small_study import MODELS, answer
+from rated_study import MODELS, answer
 
 from shepherd.errors import ShepherdError
 from shepherd.people.items import Material, draw, is_current

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import cohen_kappa_score
-from small_study import answer
+from rated_study import answer
 
 from shepherd.errors import ShepherdError
 from shepherd.files import write_json

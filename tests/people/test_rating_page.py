@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_study import MODELS, answer
+from rated_study import MODELS, answer
 
 from shepherd.errors import ShepherdError
 from shepherd.people import desk as desk_module

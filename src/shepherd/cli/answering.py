@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
@@ -61,12 +62,14 @@ def answer(
     key_variable: Annotated[
         str, typer.Option(help="The environment variable with its key.")
     ] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions an endpoint is asked at once.")] = 16,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for one of its answers.")] = 60,
 ) -> None:
     """Have runs, baselines, adapters, models and endpoints answer the same questions.
 
     Answers are kept as they come: a command that was stopped goes on with what is missing.
     """
-    from shepherd.study.answer_progress import AnswerProgress
+    from shepherd.cli.bars import AnswerBars
     from shepherd.study.asking import Asking
     from shepherd.study.posing import begin_study
     from shepherd.study.sources import find_sources
@@ -80,26 +83,21 @@ def answer(
         seed=seed,
     )
     sources = find_sources(runs, with_baselines)
-    asking = Asking(decoding, prompt, batch_size, anew, base_url, key_variable)
+    asking = Asking(decoding, prompt, batch_size, anew, base_url, key_variable, concurrency, timeout)
     asking.check(sources)
     begun = begin_study(study, questions, sources, _columns(columns or []), count, seed)
-    with begun.held(), AnswerProgress(terminal.out) as progress:
+    with begun.held(), AnswerBars(terminal.out) as progress:
         answered = asking.ask(begun, sources, progress)
     _print_answered(begun, answered)
 
 
 def _decoding(**values: Any) -> DecodingSettings:
-    from pydantic import ValidationError
-
-    from shepherd.settings import first_mistake
+    from shepherd.settings import checked
     from shepherd.study.decoding import DecodingSettings
 
     if values["temperature"] == 0 and (values["top_p"] is not None or values["top_k"] is not None):
         raise ShepherdError("--top-p and --top-k say what to draw from; add a --temperature above 0.")
-    try:
-        return DecodingSettings.model_validate(values)
-    except ValidationError as error:
-        raise ShepherdError(f"Answers cannot be generated like this: {first_mistake(error)}") from None
+    return checked(DecodingSettings, values, "Answers cannot be generated like this")
 
 
 def _columns(texts: Sequence[str]) -> dict[str, str]:
@@ -127,11 +125,7 @@ def _print_answered(study: Study, answered: Sequence[Answered]) -> None:
     cards = map(study.card, study.models())
     bases = {card.base_fingerprint: str(card.base) for card in cards if card.base_fingerprint}
     if len(bases) > 1:
-        _say(
+        say(
             f"The models are not all tuned from one base ({', '.join(bases.values())}); that is part of any difference."
         )
-    _say(f"The answers are in {study.path}; `shepherd judge --study {study.path}` has them judged.")
-
-
-def _say(sentence: str) -> None:
-    terminal.out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    say(f"The answers are in {study.path}; `shepherd judge --study {study.path}` has them judged.")

@@ -172,10 +172,10 @@ def print_plan(study: Study, name: str, settings: JudgeSettings, wanted: list[Co
 
 def ask_judge(study: Study, name: str, settings: JudgeSettings, wanted: list[Comparison]) -> Outcome:
     """Ask the judge, with a bar; see `shepherd.judge.judging.judge`."""
+    from shepherd.cli.bars import JudgeBar
     from shepherd.judge import judging
-    from shepherd.judge.progress import JudgeProgress
 
-    with JudgeProgress(terminal.out, name) as progress:
+    with JudgeBar(terminal.out, name) as progress:
         return judging.judge(study, name, settings, wanted, progress)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,6 @@ from shepherd.cli import terminal
 from shepherd.cli.terminal import Overrides, say
 
 if TYPE_CHECKING:
-    from shepherd.endpoint import EndpointSettings
     from shepherd.judge.settings import JudgeSettings
     from shepherd.study.conduct import Conduct
     from shepherd.study.directory import Study
@@ -37,7 +36,15 @@ def study(
     key_variable: Annotated[
         str, typer.Option(help="The environment variable with the key.")
     ] = "OPENAI_API_KEY",
+    also_base_url: Annotated[
+        str | None,
+        typer.Option(help="The server of --also's endpoints; OPENAI_BASE_URL, or OpenAI, unless told."),
+    ] = None,
+    also_key_variable: Annotated[
+        str, typer.Option(help="The environment variable with its key.")
+    ] = "OPENAI_API_KEY",
     concurrency: Annotated[int, typer.Option(min=1, help="Calls under way at once.")] = 16,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for one reply.")] = 60,
     price_in: Annotated[float | None, typer.Option(help="USD per million tokens sent.")] = None,
     price_out: Annotated[float | None, typer.Option(help="USD per million tokens received.")] = None,
     dry_run: Annotated[
@@ -48,50 +55,39 @@ def study(
 
     A study that was stopped goes on where it was, and nothing is paid twice.
     """
+    from shepherd.cli.bars import AnswerBars
     from shepherd.config import load_config
+    from shepherd.endpoint import EndpointSettings, check
     from shepherd.progress import RunProgress
-    from shepherd.study.answer_progress import AnswerProgress
+    from shepherd.settings import checked
     from shepherd.study.asking import Asking
     from shepherd.study.conduct import Conduct
     from shepherd.study.config import load_study_config
     from shepherd.study.sources import find_sources
 
     asked = load_study_config(config)
-    endpoint = _endpoint(model, base_url, key_variable, concurrency, price_in, price_out)
+    calls: dict[str, Any] = {"concurrency": concurrency, "timeout_s": timeout}
+    prices = {"price_in": price_in, "price_out": price_out}
+    judge = {"model": model, "base_url": base_url, "key_variable": key_variable, **calls, **prices}
+    endpoint = checked(EndpointSettings, judge, "The judge cannot be asked like this") if model else None
     if endpoint is not None and not dry_run:
-        from shepherd.endpoint import check
-
         check(endpoint)  # now, and not after hours of training
-    asking = Asking(asked.decoding, base_url=base_url, key_variable=key_variable)
+    asking = Asking(asked.decoding, base_url=also_base_url, key_variable=also_key_variable, **calls)
     conduct = Conduct(asked, load_config(asked.run, overrides or ()), find_sources(also or []), asking)
     sources = conduct.train(lambda label: RunProgress(terminal.out, label))
     for one in conduct.studies(sources):
-        with AnswerProgress(terminal.out) as progress:
+        with AnswerBars(terminal.out) as progress:
             conduct.answer(one, sources, progress)
         _print_scores(one)
         if endpoint is not None:
-            _judge(conduct, one, conduct.judge_settings(endpoint), dry_run)
-        _write_report(one)
+            try:
+                _judge(conduct, one, conduct.judge_settings(endpoint), dry_run)
+            finally:  # what was judged before something went wrong can be read
+                _write_report(one)
+        else:
+            _write_report(one)
     if endpoint is None:
         say("Nobody has judged the answers; name a judge with --model and give the command again.")
-
-
-def _endpoint(
-    model: str | None,
-    base_url: str | None,
-    key_variable: str,
-    concurrency: int,
-    price_in: float | None,
-    price_out: float | None,
-) -> EndpointSettings | None:
-    from shepherd.endpoint import EndpointSettings
-    from shepherd.settings import checked
-
-    if not model:
-        return None
-    values = {"model": model, "base_url": base_url, "key_variable": key_variable, "concurrency": concurrency}
-    prices = {"price_in": price_in, "price_out": price_out}
-    return checked(EndpointSettings, values | prices, "The judge cannot be asked like this")
 
 
 def _print_scores(study: Study) -> None:
@@ -105,8 +101,12 @@ def _print_scores(study: Study) -> None:
 
 def _judge(conduct: Conduct, study: Study, settings: JudgeSettings, dry_run: bool) -> None:
     from shepherd.cli.judging import ask_judge, print_outcome, print_plan, print_results
+    from shepherd.judge.choosing import kinship
     from shepherd.judge.names import judge_name
 
+    warning = kinship([study.card(label) for label in study.models()], settings.endpoint.model)
+    if warning is not None:
+        say(warning)
     name, wanted = judge_name(settings.endpoint.model, None), conduct.comparisons(study, settings)
     if dry_run:
         return print_plan(study, name, settings, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shepherd.endpoint.patience import LONGEST_ASKED_S, asked_to_wait
@@ -63,7 +63,7 @@ class Endpoint:
     """
 
     settings: EndpointSettings
-    key: str
+    key: str = field(repr=False)
 
     def redacted(self, text: str) -> str:
         """Return `text` without the key."""
@@ -82,7 +82,7 @@ class Endpoint:
         """Return the failure of not answering in time."""
         waited = f"{self.settings.timeout_s:g} s"
         return Failure(
-            f"no answer from {self.settings.url} within {waited}; raise timeout_s, or lower concurrency",
+            f"no answer from {self.settings.url} within {waited}; raise --timeout, or lower --concurrency",
             again=True,
             hopeless=True,
         )

@@ -97,7 +97,7 @@ def plain_address(url: str) -> str:
     """
     url = url.strip().rstrip("/")
     parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in url or parts.query or parts.fragment:
         raise ValueError("the address may hold no user, password or query; put the key into the environment")
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or "") or parts.port == 0:
         raise ValueError(f"'{url}' is no address of a server, such as http://127.0.0.1:8000/v1")

@@ -109,8 +109,12 @@ def judge(
         if hearing.next_requests(ratings):
             check(settings.endpoint)  # before anything is written about a judge that cannot be asked
         write_record(study, name, record, prompt)
-        replies = _ask(hearing, settings.endpoint, ratings, watcher or Watcher())
-        return _written(study, name, hearing, ratings, replies)
+        replies: list[Reply] = []
+        try:
+            _ask(hearing, settings.endpoint, ratings, watcher or Watcher(), replies)
+        finally:  # what was said before an interruption counts
+            outcome = _written(study, name, hearing, ratings, replies)
+        return outcome
 
 
 def recompute(study: Study, name: str) -> Outcome:
@@ -150,10 +154,13 @@ def _hearing(study: Study, name: str, record: Record, prompt: JudgePrompt | None
 
 
 def _ask(
-    hearing: Hearing, endpoint: EndpointSettings, ratings: Sequence[Rating], watcher: Watcher
-) -> list[Reply]:
-    """Ask until every rating is settled; what could not be read is asked again in the next wave."""
-    replies: list[Reply] = []
+    hearing: Hearing,
+    endpoint: EndpointSettings,
+    ratings: Sequence[Rating],
+    watcher: Watcher,
+    replies: list[Reply],
+) -> None:
+    """Ask until every rating is settled, adding to `replies`; what could not be read is asked in the next wave."""
 
     def keep(reply: Reply) -> None:
         replies.append(reply)
@@ -163,7 +170,6 @@ def _ask(
         if pending := hearing.next_requests(ratings):
             watcher.asking(len(pending))
             ask(endpoint, pending.values(), hearing.store, keep)
-    return replies
 
 
 def _written(

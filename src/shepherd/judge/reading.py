@@ -24,7 +24,7 @@ _ITEM = re.compile(_LABELLED, re.IGNORECASE)
 _ITEMS = re.compile(rf"{_LABELLED}(?:[ \t]*(?:[,;/|]|and)?[ \t]*{_LABELLED})*\.?", re.IGNORECASE)
 _VERDICT = re.compile(r"\[\[([ABC])\]\]")
 _GRADE = re.compile(rf"\[\[[ \t]*({_NUMBER})[ \t]*\]\]")
-_THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+_THOUGHT = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 _EMPHASIS = re.compile(r"\*\*|__|`")
 
 
@@ -56,10 +56,20 @@ def read(form: Form, reply: str) -> Reading | None:
         ``scores``: the first line is two numbers, or whole lines say ``Assistant 1: 8`` and ``Assistant 2: 7``.
         ``verdict``: one of ``[[A]]``, ``[[B]]``, ``[[C]]``, however often. ``single``: one ``[[n]]``, likewise.
     reply : str
-        The judge's words; a thinking model's closed ``<think>`` block is set aside.
+        The judge's words. Of a thinking model what follows its last thought; one cut while it thinks said nothing.
     """
-    spoken = _THOUGHTS.sub("", reply, count=1) if _THOUGHTS.match(reply) else reply
+    spoken = _without_thoughts(reply)
+    if spoken is None:
+        return None
     return {"scores": _read_scores, "verdict": _read_verdict, "single": _read_single}[form](spoken.strip())
+
+
+def _without_thoughts(reply: str) -> str | None:
+    """Return what is said after the last thought; None while one is open. The template may have opened the first."""
+    marks = list(_THOUGHT.finditer(reply))
+    if not marks:
+        return reply
+    return reply[marks[-1].end() :] if marks[-1][0].startswith("</") else None
 
 
 def shortened(reply: str) -> str:

@@ -20,7 +20,7 @@ from shepherd.report.pages import page
 from shepherd.report.people_tables import agreement_tables
 from shepherd.report.score_figures import group_figure
 from shepherd.report.score_tables import difference_table, group_table, overall_table
-from shepherd.report.study_judged import judged_sections
+from shepherd.report.study_judged import all_results, judged_sections
 from shepherd.report.study_questions import shown_questions
 from shepherd.report.units import whole
 from shepherd.study.directory import Study
@@ -42,15 +42,15 @@ def write_study_report(study: Study) -> Path:
 
 
 def _content(study: Study) -> dict[str, Any]:
-    about = study.about()
+    about, found = study.about(), all_results(study)
     return {
         "title": study.path.resolve().name,
         "summary": _summary(study, about),
         "facts": _facts(study),
-        "judges": list(judged_sections(study, about.get("counts", []), about.get("seed", 0))),
+        "judges": list(judged_sections(study, found)),
         "people": _people(study),
         "scores": _scores(study),
-        "categories": shown_questions(study),
+        "categories": shown_questions(study, found),
         "models": [study.card(label) for label in study.models()],
         "prompts": list(_prompts(study)),
     }

@@ -38,34 +38,51 @@ class Judged:
     spent: list[tuple[str, str]]
 
 
-def judged_sections(study: Study, counts: list[int], seed: int) -> Iterator[Judged]:
-    """Yield the sections of a study, of fewer questions first where `counts` asks for them."""
-    for judge in study.judges():
-        record = read_record(study, judge)
-        spent = _spent(study, judge, record)
-        for form, reference in dict.fromkeys((c.form, c.reference) for c in record.comparisons):
-            for count in [*counts, None]:
-                results = judge_results(study, judge, reference or None, form, count=count, seed=seed)
-                yield _section(
-                    results, record, spent, f"{len(study.judges())}{judge}{form}{reference}{count}"
-                )
+def all_results(study: Study) -> list[JudgeResults]:
+    """Return what every judge found, in every form and beside every reference it has judged."""
+    return [
+        judge_results(study, judge, reference or None, form)
+        for judge in study.judges()
+        for form, reference in dict.fromkeys((j.form, j.reference) for j in study.judgements(judge))
+    ]
+
+
+def judged_sections(study: Study, found: list[JudgeResults]) -> Iterator[Judged]:
+    """Yield the sections of a study, of fewer questions first where the study asks for them."""
+    counts = study.about().get("counts", [])
+    for number, results in enumerate(found):
+        record = read_record(study, results.judge)
+        fewer = [
+            judge_results(study, results.judge, results.reference or None, results.form, count=count)
+            for count in counts
+        ]
+        spent = _spent(study, results.judge, record)
+        for place, part in enumerate([*fewer, results]):
+            yield _section(part, record, spent if part is results else [], f"{number}-{place}")
 
 
 def _section(results: JudgeResults, record: Record, spent: list[tuple[str, str]], name: str) -> Judged:
     against = f", against {results.reference}" if results.reference else ""
-    asked = [c for c in record.comparisons if c.form == results.form]
-    comparison = next((c for c in asked if c.reference == results.reference), asked[0])
-    times = "once" if comparison.ratings == 1 else f"{comparison.ratings} times"
-    orders = ", in both orders" if comparison.swap else ", in one order"
+    judged = max((model.questions for model in results.models), default=0)
     return Judged(
-        heading=f"Judge {results.judge}{against}: {results.questions} questions",
-        asked=f"The judge {record.model} {_FORMS[results.form]}, {times}{orders if results.reference else ''}, "
-        f"at temperature {record.temperature:g}.",
+        heading=f"Judge {results.judge}{against}: {judged} questions",
+        asked=f"The judge {record.model} {_FORMS[results.form]}{_how_often(results, record)}, "
+        f"at temperature {record.temperature:g} or, where its server does not take one, its own.",
         notes=results.notes,
         tables=[(plain_words(table.title), grid(table)) for table in result_tables(results)],
-        pictures=list(_pictures(results, "".join(c for c in name if c.isalnum()))),
+        pictures=list(_pictures(results, name)),
         spent=spent,
     )
+
+
+def _how_often(results: JudgeResults, record: Record) -> str:
+    """Say how often the judge was asked the same; several calls may have asked differently."""
+    asked = [c for c in record.comparisons if (c.form, c.reference) == (results.form, results.reference)]
+    asked = asked or [c for c in record.comparisons if c.form == results.form]
+    times = " or ".join(str(number) for number in sorted({c.ratings for c in asked}))
+    orders = {c.swap for c in asked}
+    order = "" if results.form == "single" else ", in one order" if orders == {False} else ", in both orders"
+    return f", {'once' if times == '1' else f'{times} times'}{order}"
 
 
 def _pictures(results: JudgeResults, name: str) -> Iterator[Markup]:

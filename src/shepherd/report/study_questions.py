@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from shepherd.evaluation.words import bare_words
 from shepherd.judge.judgement import Judgement
-from shepherd.report.units import fixed
+from shepherd.judge.model_result import JudgeResults
+from shepherd.report.units import fixed, is_number
 from shepherd.study.answers import Answer
 from shepherd.study.directory import Study
-from shepherd.study.questions import Question
 
 _LONGEST_REASON = 600  # letters
 
@@ -47,68 +47,82 @@ class ShownQuestion:
     answers: list[ShownAnswer]
 
 
-def shown_questions(study: Study) -> list[tuple[str, list[ShownQuestion]]]:
-    """Return the questions by category, in the order of the first of each, with all answers and judgements."""
+def shown_questions(study: Study, results: Sequence[JudgeResults]) -> list[tuple[str, list[ShownQuestion]]]:
+    """Return the questions by category, in the order of the first of each, with all answers and judgements.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    results : sequence of JudgeResults
+        What its judges found; the line that is read before a question is opened has the first one's scores.
+    """
     answers = {label: study.answers(label) for label in study.models()}
-    heard = _heard(study)
+    scores, first, reasons = _scores(results), _scores(results[:1]), _reasons(study)
     categories: dict[str, list[ShownQuestion]] = defaultdict(list)
     for number, question in enumerate(study.questions(), start=1):
         given = {label: found[question.id] for label, found in answers.items() if question.id in found}
-        shown = [_answer(label, answer, heard[question.id, label]) for label, answer in given.items()]
-        categories[question.category].append(_question(number, question, shown, heard))
+        shown = [
+            _answer(label, answer, scores[question.id, label], reasons[question.id, label])
+            for label, answer in given.items()
+        ]
+        said = [score.short for label in given for score in first[question.id, label]]
+        categories[question.category].append(
+            ShownQuestion(
+                number=number,
+                instruction=question.instruction,
+                context=question.context,
+                references=question.references,
+                scores=" · ".join(said),
+                answers=shown,
+            )
+        )
     return list(categories.items())
 
 
-@dataclass
-class _Heard:
-    """What judges gave one answer, wherever it stood, and why where it was the one judged."""
+class _Score(NamedTuple):
+    """A mean score of an answer: with the model's name before it, and with who gave it beside what."""
 
-    scores: list[float] = field(default_factory=list)
-    reasons: list[Reason] = field(default_factory=list)
-
-    @property
-    def mean(self) -> float | None:
-        """The mean of all scores."""
-        return statistics.fmean(self.scores) if self.scores else None
+    short: str
+    long: str
 
 
-def _heard(study: Study) -> dict[tuple[str, str], _Heard]:
-    """Return what was heard of every (question, model)."""
-    found: dict[tuple[str, str], _Heard] = defaultdict(_Heard)
+def _scores(results: Sequence[JudgeResults]) -> dict[tuple[str, str], list[_Score]]:
+    """Return every judge's mean scores of every (question, model); the reference's is a mean over its rivals."""
+    found: dict[tuple[str, str], list[_Score]] = defaultdict(list)
+    for result in results:
+        beside = f" beside {result.reference}" if result.reference else ""
+        own: dict[str, list[float]] = defaultdict(list)
+        for model in result.models:
+            for name, question in model.by_question.items():
+                if is_number(question.score):
+                    short = f"{model.label} {fixed(question.score, 1)}"
+                    long = f"{result.judge} {fixed(question.score, 1)}{beside}"
+                    found[name, model.label].append(_Score(short, long))
+                if is_number(question.reference_score):
+                    own[name].append(question.reference_score)
+        for name, scores in own.items():
+            mean = fixed(statistics.fmean(scores), 1)
+            short = f"{result.reference} {mean}"
+            found[name, result.reference].append(_Score(short, f"{result.judge} {mean} beside the others"))
+    return found
+
+
+def _reasons(study: Study) -> dict[tuple[str, str], list[Reason]]:
+    """Return what judges said of every (question, model)."""
+    found: dict[tuple[str, str], list[Reason]] = defaultdict(list)
     judges = study.judges()
     for judge in judges:
         for said in study.judgements(judge):
             given = Reason(_verdict(judge if len(judges) > 1 else "", said), _short(said.reason))
-            found[said.question, said.model].reasons.append(given)
-            for label, score in ((said.model, said.score), (said.reference, said.reference_score)):
-                if score is not None:
-                    found[said.question, label].scores.append(score)
+            found[said.question, said.model].append(given)
     return found
 
 
-def _question(
-    number: int,
-    question: Question,
-    answers: list[ShownAnswer],
-    heard: Mapping[tuple[str, str], _Heard],
-) -> ShownQuestion:
-    means = {answer.label: heard[question.id, answer.label].mean for answer in answers}
-    said = [f"{label} {fixed(mean, 1)}" for label, mean in means.items() if mean is not None]
-    return ShownQuestion(
-        number=number,
-        instruction=question.instruction,
-        context=question.context,
-        references=question.references,
-        scores=" · ".join(said),
-        answers=answers,
-    )
-
-
-def _answer(label: str, answer: Answer, heard: _Heard) -> ShownAnswer:
+def _answer(label: str, answer: Answer, scores: Sequence[_Score], reasons: list[Reason]) -> ShownAnswer:
     words = len(bare_words(answer.answer))
     length = f"{words} word{'' if words == 1 else 's'}{', cut' if answer.ended is False else ''}"
-    figures = [length] if heard.mean is None else [f"judge {fixed(heard.mean, 1)}", length]
-    return ShownAnswer(label, answer.answer, figures, heard.reasons)
+    return ShownAnswer(label, answer.answer, [*(score.long for score in scores), length], reasons)
 
 
 def _verdict(judge: str, judgement: Judgement) -> str:

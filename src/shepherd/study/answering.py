@@ -129,11 +129,15 @@ def answer(
 
 
 def forget(study: Study, label: str) -> None:
-    """Delete what a model answered."""
+    """Delete what a model answered, and what judges said of it."""
     path = study.answers_path(label)
     with explained(path):
-        for old in (path, replies_path(study, label)):
+        # An endpoint's replies first: answers without them are asked for again, replies without answers are not.
+        for old in (replies_path(study, label), path):
             old.unlink(missing_ok=True)
+    for judge in study.judges():
+        kept = [j for j in study.judgements(judge) if label not in (j.model, j.reference)]
+        study.write_judgements(judge, kept)
 
 
 def replies_path(study: Study, label: str) -> Path:

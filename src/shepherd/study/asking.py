@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from shepherd.endpoint import EndpointSettings, check
-from shepherd.errors import ShepherdError
-from shepherd.settings import first_mistake
+from shepherd.settings import checked
 from shepherd.study.answering import Answered, Watcher, answer, replies_path
 from shepherd.study.decoding import DecodingSettings
 from shepherd.study.directory import Study
@@ -39,6 +36,10 @@ class Asking:
         The server of the models behind an endpoint.
     key_variable : str
         The environment variable with its key.
+    concurrency : int
+        Questions an endpoint is asked at once.
+    timeout_s : float
+        Seconds to wait for one of its answers.
     """
 
     decoding: DecodingSettings
@@ -47,6 +48,8 @@ class Asking:
     anew: bool = False
     base_url: str | None = None
     key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 16
+    timeout_s: float = 60
 
     def check(self, sources: Sequence[Source]) -> None:
         """Find out now, and not hours later, whether the endpoints can be asked.
@@ -81,9 +84,11 @@ class Asking:
         return answer(study, local, self.decoding, self.batch_size, self.anew, watcher)
 
     def _endpoint(self, source: Source) -> EndpointSettings:
-        try:
-            return EndpointSettings(
-                model=source.place, base_url=self.base_url, key_variable=self.key_variable
-            )
-        except ValidationError as error:
-            raise ShepherdError(f"The endpoint of {source.place}: {first_mistake(error)}") from None
+        values = {
+            "model": source.place,
+            "base_url": self.base_url,
+            "key_variable": self.key_variable,
+            "concurrency": self.concurrency,
+            "timeout_s": self.timeout_s,
+        }
+        return checked(EndpointSettings, values, f"The endpoint of {source.place}")

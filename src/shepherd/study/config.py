@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -63,7 +63,7 @@ class StudyConfig(Settings):
     run: str = "fedit-dolly"
     alone_on: list[str] = []
     budget: Literal["examples", "rounds"] = "rounds"
-    questions: dict[str, QuestionSet]
+    questions: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], QuestionSet]
     decoding: DecodingSettings = DecodingSettings()
     judging: Judging = Judging()
 

@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
-from shepherd.errors import ShepherdError
+from shepherd.errors import ShepherdError, first_line
 from shepherd.files import explained, write_atomically, write_json
 from shepherd.judge.judgement import Judgement
 from shepherd.run_files import read_json_lines
-from shepherd.settings import nearest
+from shepherd.settings import first_mistake, nearest
 from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.questions import Question, fingerprint
 
 STUDIES = Path("studies")
 _LABEL = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
-_Row = TypeVar("_Row", Question, Answer, Judgement)
+_Row = TypeVar("_Row", Question, Answer, Judgement, ModelCard)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Study:
     def card(self, label: str) -> ModelCard:
         """Return a model's card."""
         path = self.answers_path(label).with_suffix(".json")
-        return ModelCard.from_dict(_read_object(path, f"{self.path} has no answers of '{label}'."))
+        return _checked(ModelCard, _read_object(path, f"{self.path} has no answers of '{label}'."), str(path))
 
     def write_card(self, card: ModelCard) -> None:
         """Write a model's card, before its first answer."""
@@ -211,13 +212,18 @@ def write_lines(path: Path, rows: Iterable[Question | Answer | Judgement]) -> No
 
 
 def _rows(path: Path, kind: type[_Row]) -> Iterator[_Row]:
-    for number, line in enumerate(read_json_lines(path), start=1):
-        try:
-            yield kind.from_dict(line)
-        except TypeError as error:
-            raise ShepherdError(
-                f"{path}, line {number}, is no {kind.__name__.lower()}; delete it."
-            ) from error
+    for number, line in enumerate(read_json_lines(path, appended=True), start=1):
+        yield _checked(kind, line, f"{path}, line {number}")
+
+
+def _checked(kind: type[_Row], values: dict[str, Any], where: str) -> _Row:
+    """Return a row whose fields are there, and of their types."""
+    try:
+        return TypeAdapter(kind).validate_python(kind.from_dict(values).to_dict())
+    except (TypeError, ValidationError) as error:
+        what = first_line(error) if isinstance(error, TypeError) else first_mistake(error).rstrip(".")
+        name = "model's card" if kind is ModelCard else kind.__name__.lower()
+        raise ShepherdError(f"{where}, is no {name} ({what}); restore or delete it.") from error
 
 
 def _read_object(path: Path, absent: str) -> dict[str, Any]:

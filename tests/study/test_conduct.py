@@ -1,0 +1,122 @@
+"""`shepherd study`: the whole of it, on a federation that runs in a second."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from fake_server import FakeServer
+from shepherd.cli import main
+from shepherd.config import load_config
+from shepherd.errors import ShepherdError
+from shepherd.study.config import StudyConfig, load_study_config
+from shepherd.study.directory import Study
+
+Call = Callable[..., tuple[int, str, str]]
+MODELS = {"alone-brainstorming", "centralised", "federated", "untuned"}
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["shepherd", "study", *map(str, arguments)])
+        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
+        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def asked(tmp_path: Path, tiny: dict, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study's config: the tiny federation, six questions of a file, and the hold-out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny | {"rounds": 1}))
+    questions = [{"question_id": n, "category": "ab"[n % 2], "turns": [f"What is {n}?"]} for n in range(6)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
+    values = {
+        "run": str(tmp_path / "run.yaml"),
+        "alone_on": ["brainstorming"],
+        "questions": {
+            "six": {"source": str(tmp_path / "questions.jsonl"), "counts": [4, 6]},
+            "holdout": {"source": "holdout"},
+        },
+        "decoding": {"max_new_tokens": 4},
+        "judging": {"ratings": 1},
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_the_whole_study_is_conducted_and_nothing_is_paid_twice(
+    call: Call, asked: Path, judge_server: FakeServer
+) -> None:
+    judge_server.answer = lambda body: "8 7\nThe first is clearer."
+    judge = ("--model", "judge-1", "--base-url", judge_server.url, "--price-in", 1, "--price-out", 1)
+    code, printed, errors = call(asked, *judge, "--dry-run")
+    assert code == 0, errors
+    assert not judge_server.calls
+    assert "USD" in printed
+    code, printed, errors = call(asked, *judge)
+    assert code == 0, errors
+    calls = len(judge_server.calls)
+    studies = {path.name: Study(path) for path in Path("runs/tiny/studies").resolve().iterdir()}
+    assert set(studies) == {"six", "holdout"}
+    for study in studies.values():
+        assert set(study.models()) == MODELS
+        assert {j.reference for j in study.judgements("judge-1")} == {"federated"}
+        report = (study.path / "report.html").read_text()
+        assert "The first is clearer." in report
+        assert "federated" in report
+    # Every model but the reference, both orders; equal answers are one request in both.
+    questions = sum(len(study.questions()) for study in studies.values())
+    assert 0 < calls <= 3 * 2 * questions
+    assert (
+        "Judge judge-1, against federated: 4 questions" in (studies["six"].path / "report.html").read_text()
+    )
+    code, printed, errors = call(asked, *judge)
+    assert code == 0, errors
+    assert len(judge_server.calls) == calls
+    assert "Nothing was asked" in printed
+
+
+def test_without_a_judge_it_ends_with_answers_and_says_so(call: Call, asked: Path) -> None:
+    code, printed, errors = call(asked)
+    assert code == 0, errors
+    assert "Nobody has judged the answers" in printed
+    assert Path("runs/tiny/studies/six/report.html").is_file()
+
+
+def test_what_cannot_be_is_said_before_the_training(call: Call, asked: Path) -> None:
+    values = yaml.safe_load(asked.read_text())
+    asked.write_text(yaml.safe_dump(values | {"alone_on": ["brainstormin"]}))
+    code, _, errors = call(asked)
+    assert code == 2
+    assert "did you mean 'brainstorming'?" in errors
+    assert not Path("runs/tiny/metrics.jsonl").exists()
+    code, _, errors = call(asked, "--model", "x", "--base-url", "http://127.0.0.1:9/v1")
+    assert code == 2
+    assert "127.0.0.1:9" in errors
+
+
+def test_the_preset_is_the_papers_study() -> None:
+    study = load_study_config("fedit")
+    assert isinstance(study, StudyConfig)
+    assert study.questions["vicuna"].counts == [20, 80]
+    assert study.judging.ratings == 3
+    run = load_config(study.run)
+    assert (run.rounds, run.participation.count) == (20, 5)  # type: ignore[attr-defined]
+    with pytest.raises(ShepherdError, match="did you mean 'fedit'"):
+        load_study_config("fedti")
