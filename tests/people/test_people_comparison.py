@@ -8,10 +8,10 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from rated_study import answer
 from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import cohen_kappa_score
-from rated_study import answer
 
 from shepherd.errors import ShepherdError
 from shepherd.files import write_json
