@@ -50,6 +50,7 @@ def test_what_cannot_be_a_key_is_not_repeated(monkeypatch, held) -> None:
         ("http://host:eight/v1", "Port could not be cast"),
         ("http://[::1/v1", "Invalid IPv6 URL"),
         ("http://user:password@host/v1", "may hold no user, password or query"),
+        ("user:password@host/v1", "may hold no user, password or query"),
         ("https://host/v1?key=secret", "may hold no user, password or query"),
     ],
 )

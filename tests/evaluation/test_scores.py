@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from shepherd.errors import ShepherdError
-from shepherd.evaluation.forgetting import forgetting
+from shepherd.evaluation.group_scores import by_group
 from shepherd.evaluation.groups import group
-from shepherd.evaluation.measured import Measured
+from shepherd.evaluation.measured import Measured, is_worse
 from shepherd.evaluation.scores import scores
 from shepherd.study.answers import Answer
 from shepherd.study.directory import Study
@@ -57,7 +58,6 @@ def test_the_loss_is_in_nats_per_token(make_study: Make) -> None:
     tuned = scores(make_study(QUESTIONS, ANSWERS)).model("tuned").measured["loss"]
     assert tuned.mean == pytest.approx((2.0 * 4 + 1.0 * 1) / 5)
     assert tuned.interval().estimate == pytest.approx(tuned.mean)
-    assert tuned.question_mean == pytest.approx(1.5)
 
 
 def test_differences_are_over_what_both_answered(make_study: Make) -> None:
@@ -95,13 +95,20 @@ def test_forgetting_names_the_groups_that_got_worse(make_study: Make) -> None:
     base = [Answer(q.id, "right" if int(q.id[4:]) % 3 else "wrong") for q in questions]
     tuned = [Answer(q.id, "wrong" if q.category == "lost" else "right") for q in questions]
     found = scores(make_study(questions, {"base": base, "tuned": tuned}))
-    (exact,) = [
-        f for f in forgetting(found, "base", group(questions, "category")) if f.metric == "exact_match"
-    ]
-    assert exact.worse == ["lost"]
-    assert exact.groups["lost"].estimate == pytest.approx(-2 / 3)
-    assert exact.groups["kept"].estimate == pytest.approx(1 / 3)
-    assert exact.overall.estimate == pytest.approx(-1 / 6)
+    grouping = group(questions, "category")
+    (tuned_less_base,) = by_group(found.against("base"), grouping, "exact_match")
+    assert tuned_less_base.groups["lost"].estimate == pytest.approx(-2 / 3)
+    assert tuned_less_base.groups["kept"].estimate == pytest.approx(1 / 3)
+    assert [name for name, d in tuned_less_base.groups.items() if is_worse(d, "exact_match")] == ["lost"]
+
+
+def test_losses_of_other_bases_have_no_difference(make_study: Make) -> None:
+    question = Question("q", "", "?", references=["right"])
+    given = Answer("q", "right", loss=1.0, loss_tokens=1)
+    study = make_study([question], {"a": [given], "b": [given]})
+    assert "loss" in scores(study).against("a").models[0].measured
+    study.write_card(replace(study.card("b"), base_fingerprint="another"))
+    assert set(scores(study).against("a").models[0].measured) == {"rouge_l", "exact_match", "token_f1"}
 
 
 def test_who_has_not_answered_is_said(make_study: Make) -> None:

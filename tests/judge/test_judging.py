@@ -314,6 +314,7 @@ def test_a_call_that_fails_in_the_middle_keeps_what_was_answered(study: Study, s
     with pytest.raises(ShepherdError, match="give the command again"):
         asked(study, settings(server.url, endpoint={"attempts": 1}))
     paid = len(server.answered)
+    assert len(study.judgements(NAME)) == paid
     server.answer = by_worth
     asked(study, settings(server.url))
     assert len(server.answered) == 8

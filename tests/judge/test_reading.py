@@ -67,6 +67,8 @@ def test_scores_that_can_be_read(reply: str, scores: tuple[float, float]) -> Non
         "Scores: 8 7",
         "The first is clearer, so\n8 7",  # reasons first: whose number is whose is a guess
         "<think>8 7",
+        "<think>\nAssistant 1: 8\nAssistant 2: 3\nhmm, wait",
+        "8 7\n</think>",
         "Assistant 1: 8",
         "Assistant 1: 8\nAssistant 1: 7",
         "Assistant 1: 8\nAssistant 2: 7\nOn reflection:\nAssistant 1: 6",
@@ -124,6 +126,8 @@ def test_the_reason_stands_behind_the_scores() -> None:
         ("Both are fine.\n**[[C]]**", "tie"),
         ("[[A]] it is: [[A]]", "first"),
         ("<think>[[B]]?</think>[[A]]", "first"),
+        ("perhaps [[B]]\n</think>\n[[A]]", "first"),
+        ("<think>perhaps [[A]] but", None),
         ("[[A]] or [[B]]", None),
         ("[[D]]", None),
         ("[[a]]", None),

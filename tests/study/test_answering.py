@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from shepherd.errors import ShepherdError
+from shepherd.files import write_json
+from shepherd.judge.judgement import Judgement
 from shepherd.study.answering import Watcher, answer
 from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.decoding import DecodingSettings
@@ -64,6 +66,44 @@ def test_what_was_stopped_goes_on_with_what_is_missing(study: Study, left: str) 
     assert [a.answer for a in found.answers] == [f"{n}? indeed" for n in range(5)]
     lines = study.answers_path("model").read_text().splitlines()
     assert [json.loads(line)["question"] for line in lines] == list("43210")
+
+
+def test_a_line_that_a_kill_cut_short_is_nobodys_answer(study: Study) -> None:
+    answer(study, Echo(), DECODING)
+    with study.answers_path("model").open("a") as stream:
+        stream.write('{"question": "1", "answer": "who')
+    assert study.answers("model")["1"].answer == "1? indeed"
+
+
+@pytest.mark.parametrize("line", ['{"question": "1", "answer": 3}', '{"question": "1"}', '{"quest": "1"}'])
+def test_a_damaged_answer_is_named(study: Study, line: str) -> None:
+    answer(study, Echo(), DECODING)
+    with study.answers_path("model").open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(ShepherdError, match="line 6, is no answer"):
+        study.answers("model")
+
+
+def test_answers_given_anew_take_what_judges_said_of_the_old_ones_along(study: Study) -> None:
+    answer(study, Echo(), DECODING)
+    answer(study, Echo(replace(CARD, label="other")), DECODING)
+    said = [
+        Judgement("single", "1", label, "", False, 0, 5.0, None, None, "", True, "k")
+        for label in ("model", "other")
+    ]
+    write_json(study.judge_path("judge") / "settings.json", {})
+    study.write_judgements("judge", said)
+    answer(study, Echo(), DECODING, anew=True)
+    assert study.judgements("judge") == said[1:]
+
+
+def test_an_endpoint_that_moved_is_another_model(study: Study) -> None:
+    here, there = (
+        replace(CARD, kind="endpoint", about={"base_url": url}) for url in ("http://a", "http://b")
+    )
+    answer(study, Echo(here), DECODING)
+    with pytest.raises(ShepherdError, match=r"at another server \(http://a, not http://b\)"):
+        answer(study, Echo(there), DECODING)
 
 
 def test_what_is_done_is_not_asked_again(study: Study) -> None:

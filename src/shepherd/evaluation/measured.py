@@ -56,20 +56,12 @@ class Measured:
         known = self.known
         return float(np.average(self.values[known], weights=self.weights[known])) if known.any() else math.nan
 
-    @property
-    def question_mean(self) -> float:
-        """The mean in which every question counts the same: of the loss, nats per token of a typical question."""
-        return float(self.values[self.known].mean()) if self.known.any() else math.nan
-
     def interval(self, seed: int = 0) -> Interval:
         """Return the weighted mean and its interval over questions."""
         return self.drawn(self.known, seed).interval(lambda mean: mean)
 
     def minus(self, other: Measured) -> Measured:
-        """Return the paired difference: where both have a figure that counts the same.
-
-        Losses under different tokenizers count differently and have no difference.
-        """
+        """Return the paired difference: where both have a figure that counts the same."""
         both = self.known & other.known & (self.weights == other.weights)
         return Measured(np.where(both, self.values - other.values, np.nan), self.weights)
 
@@ -81,3 +73,8 @@ class Measured:
         with np.errstate(invalid="ignore"):
             estimates = drawn.estimates[:1] / drawn.estimates[1:]
             return DrawnMeans(estimates, drawn.draws[:, :1] / drawn.draws[:, 1:])
+
+
+def is_worse(difference: Interval, metric: str) -> bool:
+    """Say whether a difference to another model is for the worse, beyond the noise."""
+    return difference.high < 0 if METRICS[metric].more_is_better else difference.low > 0

@@ -43,12 +43,15 @@ class ModelScores:
         Words of the answer; NaN where there is none.
     cut : array of float, [questions]
         1 where the answer was cut at the most tokens allowed, 0 where it ended by itself, NaN where it is not known.
+    base : str, optional
+        The fingerprint of the base, whose tokens the loss counts.
     """
 
     label: str
     measured: dict[str, Measured]
     words: np.ndarray
     cut: np.ndarray
+    base: str | None = None
 
     def values(self, metric: str) -> np.ndarray:
         """Return a metric's figure of every question, [questions]; NaN where there is none."""
@@ -136,11 +139,12 @@ def scores(study: Study, models: Sequence[str] | None = None) -> Scores:
     if not labels:
         raise ShepherdError(f"{study.path} holds no answers yet; ask a model first: shepherd answer.")
     labels = list(dict.fromkeys(labels))
-    found = [_model_scores(label, questions, study.answers(label)) for label in labels]
-    return Scores(questions, found, _notes(questions, found, [study.card(label) for label in labels]))
+    cards = [study.card(label) for label in labels]
+    found = [_model_scores(card, questions, study.answers(card.label)) for card in cards]
+    return Scores(questions, found, _notes(questions, found, cards))
 
 
-def _model_scores(label: str, questions: Sequence[Question], answers: dict[str, Answer]) -> ModelScores:
+def _model_scores(card: ModelCard, questions: Sequence[Question], answers: dict[str, Answer]) -> ModelScores:
     given = [answers.get(question.id) for question in questions]
     measured = {
         name: Measured(_of_texts(score, questions, given), np.ones(len(questions)))
@@ -149,10 +153,11 @@ def _model_scores(label: str, questions: Sequence[Question], answers: dict[str, 
     weights = np.array([(a.loss_tokens or 0) if a else 0 for a in given], dtype=float)
     measured["loss"] = Measured(_figures(given, lambda answer: answer.loss), weights)
     return ModelScores(
-        label,
+        card.label,
         {name: figure for name, figure in measured.items() if figure.known.any()},
         _figures(given, lambda answer: len(bare_words(answer.answer))),
         _figures(given, lambda answer: None if answer.ended is None else not answer.ended),
+        card.base_fingerprint,
     )
 
 
@@ -178,6 +183,8 @@ def _mean(values: np.ndarray) -> float:
 
 def _difference(model: ModelScores, reference: ModelScores) -> ModelScores:
     shared = [name for name in model.measured if name in reference.measured]
+    if model.base != reference.base:  # other bases, other tokens: losses per token have no difference
+        shared = [name for name in shared if name != "loss"]
     differences = {name: model.measured[name].minus(reference.measured[name]) for name in shared}
     return ModelScores(model.label, differences, model.words - reference.words, model.cut - reference.cut)
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from shepherd.evaluation.forgetting import is_worse
 from shepherd.evaluation.group_scores import GroupScores, by_group
 from shepherd.evaluation.groups import Grouping
-from shepherd.evaluation.measured import METRICS, Metric
+from shepherd.evaluation.measured import METRICS, Metric, is_worse
 from shepherd.evaluation.scores import ModelScores, Scores
 from shepherd.report.comparison_table import Column, csv_text, line_table
 from shepherd.report.units import fixed, percent

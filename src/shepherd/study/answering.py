@@ -169,13 +169,21 @@ def _kept(path: Path, answers: Iterable[Answer]) -> Iterator[Answer]:
 
 
 def _check_same(before: ModelCard, now: ModelCard) -> None:
+    for difference in _differences(before, now):
+        raise ShepherdError(
+            f"'{now.label}' has answered before, {difference}; give it another label "
+            f"(label={now.source}), or replace its answers with --anew."
+        )
+
+
+def _differences(before: ModelCard, now: ModelCard) -> Iterator[str]:
     for part in _DECISIVE:
         old, new = getattr(before, part), getattr(now, part)
         if old != new:
-            raise ShepherdError(
-                f"'{now.label}' has answered before, {_difference(part, old, new)}; give it another label "
-                f"(label={now.source}), or replace its answers with --anew."
-            )
+            yield _difference(part, old, new)
+    was, now_at = before.about.get("base_url"), now.about.get("base_url")
+    if was != now_at:
+        yield f"at another server ({was}, not {now_at})"
 
 
 def _difference(part: str, old: Any, new: Any) -> str:
