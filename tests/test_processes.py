@@ -67,7 +67,7 @@ class Stop(Observer):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize("stateful", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_two_processes_go_on_as_one_would(tiny: dict[str, Any], tmp_path: Path, stateful: bool) -> None:
     training = {**tiny["training"], "stateful": stateful}
     alone, together = (named(tiny, name, training=training) for name in ("alone", "together"))
@@ -91,7 +91,9 @@ COLLECTED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("coreset", COLLECTED)
+@pytest.mark.parametrize(
+    "coreset", [COLLECTED[0], *(pytest.param(c, marks=pytest.mark.slow) for c in COLLECTED[1:])]
+)
 def test_two_processes_choose_as_one_would(
     tiny: dict[str, Any], tmp_path: Path, coreset: dict[str, Any]
 ) -> None:

@@ -189,8 +189,17 @@ def test_the_same_config_gives_the_same_bits_and_another_seed_does_not(tiny: dic
     assert result(one) != result(other)
 
 
-@pytest.mark.parametrize("name", ["engine", "trainer"])
-@pytest.mark.parametrize("what", ["cohort", "client", "committed"])
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("cohort", "engine"),
+        ("client", "engine"),
+        ("committed", "engine"),
+        ("client", "trainer"),
+        pytest.param("cohort", "trainer", marks=pytest.mark.slow),
+        pytest.param("committed", "trainer", marks=pytest.mark.slow),
+    ],
+)
 def test_broken_off_anywhere_and_resumed_it_ends_the_same(tiny: dict[str, Any], what: str, name: str) -> None:
     tiny["training"] |= {"name": name, "stateful": True}
     tiny["adapter"] |= {"dropout": 0.1}
@@ -202,7 +211,7 @@ def test_broken_off_anywhere_and_resumed_it_ends_the_same(tiny: dict[str, Any], 
     assert result(execute(broken, resume=True).directory) == result(whole)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.15])
+@pytest.mark.parametrize("seconds", [pytest.param(0.0, marks=pytest.mark.slow), 0.15])
 def test_killed_outright_and_resumed_it_ends_the_same(tiny: dict[str, Any], seconds: float) -> None:
     whole = execute(config(tiny, "whole", rounds=6)).directory
     killed = config(tiny, "killed", rounds=6)

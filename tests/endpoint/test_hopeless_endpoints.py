@@ -80,7 +80,7 @@ def test_a_name_that_nobody_has(settings_for, store, questions) -> None:
 def test_it_hangs(judge_server, settings_for, store, questions) -> None:
     judge_server.answer = lambda body: hanging()
     began = time.monotonic()
-    with pytest.raises(ShepherdError, match=r"no answer from .* within 0\.4 s; raise timeout_s"):
+    with pytest.raises(ShepherdError, match=r"no answer from .* within 0\.4 s; raise --timeout"):
         ask(settings_for(timeout_s=0.4), questions(MANY), store)
     assert time.monotonic() - began < 10
     assert len(judge_server.calls) <= 16 + STOP_AFTER

@@ -223,7 +223,8 @@ def test_what_is_forgotten_and_computed_again_is_the_same(
     assert update.to_bytes() == expected.to_bytes()
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_compiled_layers_change_nothing_but_rounding(
     adapted: Adapted, families: EncodedExamples, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
