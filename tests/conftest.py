@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # every process of the tests has one core, or they slow each other down
+# Every process of the tests has one core, or they slow each other down.
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from fake_server import FakeServer
+from tiny_runs import tiny_values
 
 # A busy machine is not a failing test.
 settings.register_profile("shepherd", deadline=None)
@@ -82,23 +84,7 @@ def tiny_base(lamb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(tiny_base: Path, tmp_path: Path) -> dict[str, Any]:
     """The plain values of a config that runs in a second or two."""
-    return {
-        "rounds": 3,
-        "model": {"base": str(tiny_base)},
-        "adapter": {"name": "lora", "rank": 2},
-        "data": {
-            "path": "meadow",
-            "rows": 96,
-            "prompt": "plain",
-            "max_tokens": 64,
-            "holdout": {"name": "per_category", "count": 2},
-        },
-        "allocation": {"name": "dirichlet", "clients": 5, "alpha": 1.0, "min_examples": 4},
-        "participation": {"name": "random", "count": 2},
-        "training": {"lr": 1e-2, "batch_size": 4},
-        "evaluation": {"answers": 2, "max_new_tokens": 4},
-        "run": {"root": str(tmp_path / "runs"), "name": "tiny", "threads": 1},
-    }
+    return tiny_values(tiny_base, tmp_path / "runs")
 
 
 @pytest.fixture
@@ -108,3 +94,28 @@ def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         monkeypatch.delenv(variable, raising=False)
     with FakeServer() as server:
         yield server
+
+
+@pytest.fixture
+def shepherd(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process; returns exit code, output and errors."""
+    from rich.console import Console
+
+    from shepherd.cli import main
+
+    def call(*arguments: object, lines: str | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["shepherd", *map(str, arguments)])
+        if lines is not None:
+            monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
+        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        return code if isinstance(code, int) else 0, *capfd.readouterr()
+
+    return call

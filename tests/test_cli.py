@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shepherd.cli import main
+from refusals import refusal
 from shepherd.runs import execute
 
 
@@ -24,36 +24,6 @@ def config(tiny: dict[str, Any], tmp_path: Path) -> str:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(tiny))
     return str(path)
-
-
-@pytest.fixture
-def shepherd(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command in this process; returns exit code, output and errors."""
-    from rich.console import Console
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", *map(str, arguments)])
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        else:
-            code = 0
-        return code, *capfd.readouterr()
-
-    return call
-
-
-def refusal(result: tuple[int, str, str]) -> str:
-    """The one sentence of a refused command."""
-    code, _, errors = result
-    said = [line for line in errors.splitlines() if line.startswith("shepherd: ")]
-    assert code == 2
-    assert len(said) == 1
-    assert "Traceback" not in errors
-    return said[0]
 
 
 def test_run_prints_a_line_a_round_and_the_summary(shepherd: Any, config: str) -> None:

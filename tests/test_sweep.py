@@ -259,29 +259,6 @@ def test_torchrun_is_refused(config: str, monkeypatch: pytest.MonkeyPatch) -> No
         _run(plan_sweep(config, []))
 
 
-@pytest.fixture
-def shepherd(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Runs the command in this process; returns exit code, output and errors."""
-    import sys
-
-    from rich.console import Console
-
-    import shepherd.cli.sweeping  # noqa: F401
-    from shepherd.cli import main
-
-    def call(*arguments: str) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", *arguments])
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        try:
-            main()
-        except SystemExit as end:
-            return end.code or 0, *capfd.readouterr()
-        return 0, *capfd.readouterr()
-
-    return call
-
-
 @pytest.mark.usefixtures("instant")
 def test_the_command_lists_runs_and_says_what_failed(shepherd: Callable[..., Any], config: str) -> None:
     arguments = ("sweep", config, "allocation.clients=5,80")

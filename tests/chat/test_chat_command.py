@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import shepherd.cli.chatting  # noqa: F401  (adds the command)
-from shepherd.cli import main
-
 
 @pytest.fixture
-def chat(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command in this process; returns exit code, output and errors."""
-    from rich.console import Console
-
-    def call(*arguments: str, lines: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", "chat", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        else:
-            code = 0
-        return code, *capfd.readouterr()
-
-    return call
+def chat(shepherd: Any) -> Any:
+    """Runs `shepherd chat`, with nobody typing unless lines are given."""
+    return partial(shepherd, "chat", lines="")
 
 
 def test_a_conversation_in_the_terminal(chat: Any, chat_runs: dict[str, str], tiny_base: Path) -> None:

@@ -26,12 +26,6 @@ NAME = "judge-1"
 
 
 @pytest.fixture
-def server(judge_server: FakeServer) -> FakeServer:
-    judge_server.answer = by_worth
-    return judge_server
-
-
-@pytest.fixture
 def study(tmp_path: Path) -> Study:
     return make_study(
         tmp_path / "study",

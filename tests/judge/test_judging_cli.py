@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from small_study import by_worth, make_study, worths
 
 from fake_server import FakeServer, hanging, page, truncated
-from shepherd.cli import main
+from refusals import refusal
 from shepherd.study.directory import Study
 
 
@@ -21,27 +21,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs `shepherd judge` in this process; returns exit code, output and errors."""
-    from rich.console import Console
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", "judge", *map(str, arguments)])
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        try:
-            main()
-        except SystemExit as end:
-            return end.code if isinstance(end.code, int) else 0, *capfd.readouterr()
-        return 0, *capfd.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def server(judge_server: FakeServer) -> FakeServer:
-    judge_server.answer = by_worth
-    return judge_server
+def call(shepherd: Any) -> Any:
+    """Runs `shepherd judge`."""
+    return partial(shepherd, "judge")
 
 
 @pytest.fixture
@@ -49,16 +31,6 @@ def study(tmp_path: Path) -> Study:
     return make_study(
         tmp_path / "study", {"base": ["5"] * 4, "tuned": ["8", "7", "6", "5"], "other": ["2"] * 4}
     )
-
-
-def refusal(result: tuple[int, str, str]) -> str:
-    """The one sentence of a refused command."""
-    code, _, errors = result
-    said = [line for line in errors.splitlines() if line.startswith("shepherd: ")]
-    assert code == 2, errors
-    assert len(said) == 1
-    assert "Traceback" not in errors
-    return said[0]
 
 
 def test_a_study_is_judged_recomputed_and_never_paid_twice(

@@ -2,58 +2,43 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from shepherd.cli import main
 from shepherd.study.directory import Study
 
 
 @pytest.fixture
-def shepherd(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs `shepherd rate` in this process; returns exit code, output and errors."""
-    import_module("shepherd.cli.rating")
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", "rate", *map(str, arguments)])
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 0
-        return code, *capfd.readouterr()
-
-    return call
+def rate(shepherd: Any) -> Any:
+    """Runs `shepherd rate`."""
+    return partial(shepherd, "rate")
 
 
-def test_the_command_from_sheet_to_agreement(shepherd: Any, study: Study) -> None:
+def test_the_command_from_sheet_to_agreement(rate: Any, study: Study) -> None:
     at = ("--study", study.path)
-    code, said, _ = shepherd("runs/federated", "--against", "chatgpt", "--count", 3, "--sheet", *at)
+    code, said, _ = rate("runs/federated", "--against", "chatgpt", "--count", 3, "--sheet", *at)
     sheet = study.path / "ratings" / "me.csv"
     assert code == 0
     assert f"{sheet} has 3 items" in said
-    code, said, _ = shepherd("--read", sheet, *at)
+    code, said, _ = rate("--read", sheet, *at)
     assert "0 items rated, 3 not rated; kept in" in said
     text = sheet.read_text("utf-8-sig").replace('"","",""', '"4","6","hm"')
     sheet.write_text(text, encoding="utf-8-sig")
-    assert "3 items rated, 0 not rated" in shepherd("--read", sheet, *at)[1]
-    code, said, _ = shepherd("--agreement", *at)
+    assert "3 items rated, 0 not rated" in rate("--read", sheet, *at)[1]
+    code, said, _ = rate("--agreement", *at)
     assert code == 0
     assert "federated / chatgpt" in said
     assert "No judge has rated what people rated" in said
 
 
-def test_the_command_serves_until_it_is_stopped(shepherd: Any, study: Study, monkeypatch: Any) -> None:
+def test_the_command_serves_until_it_is_stopped(rate: Any, study: Study, monkeypatch: Any) -> None:
     def stop(self: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("shepherd.people.page.RatingServer.serve_forever", stop)
-    code, said, _ = shepherd("--study", study.path, "--rater", "anna")
+    code, said, _ = rate("--study", study.path, "--rater", "anna")
     assert code == 0
     assert "Rate at http://127.0.0.1:" in said
     assert "0 of 18 items are rated" in said
@@ -71,8 +56,8 @@ def test_the_command_serves_until_it_is_stopped(shepherd: Any, study: Study, mon
         (["--count", "99", "--sheet"], "There are 6 questions, not 99"),
     ],
 )
-def test_mistakes_are_one_sentence(shepherd: Any, study: Study, arguments: list[str], said: str) -> None:
-    code, _, errors = shepherd("--study", study.path, *arguments)
+def test_mistakes_are_one_sentence(rate: Any, study: Study, arguments: list[str], said: str) -> None:
+    code, _, errors = rate("--study", study.path, *arguments)
     assert code == 2
     assert said in errors
     assert errors.count("\n") == 1

@@ -12,27 +12,12 @@ import pytest
 
 from shepherd.config import parse_config
 from shepherd.runs import execute
+from tiny_runs import tiny_values
 
 
 def config_of(base: Path, root: Path, name: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "rounds": 1,
-        "model": {"base": str(base)},
-        "adapter": {"name": "lora", "rank": 2},
-        "data": {
-            "path": "meadow",
-            "rows": 96,
-            "prompt": "plain",
-            "max_tokens": 64,
-            "holdout": {"name": "per_category", "count": 2},
-        },
-        "allocation": {"name": "iid", "clients": 3},
-        "participation": {"name": "random", "count": 2},
-        "training": {"lr": 1e-2, "batch_size": 4},
-        "evaluation": {"answers": 0},
-        "run": {"root": str(root), "name": name, "threads": 1},
-        **changes,
-    }
+    quick = {"rounds": 1, "allocation": {"name": "iid", "clients": 3}, "evaluation": {"answers": 0}}
+    return tiny_values(base, root, name, **{**quick, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-import shepherd.cli.answering
 from fake_server import FakeServer
-from shepherd.cli import main
 from shepherd.study.directory import Study
 
-assert shepherd.cli.answering
 Shepherd = Callable[..., tuple[int, str, str]]
 ROWS = [
     {"question_id": n, "category": "ab"[n % 2], "turns": [f"What is {n}?"], "reference": "x"}
@@ -24,31 +19,15 @@ ROWS = [
 
 
 @pytest.fixture
-def shepherd_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shepherd:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", *map(str, arguments)])
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        written = capfd.readouterr()
-        return int(code or 0), written.out, written.err
-
-    return call
-
-
-@pytest.fixture
 def questions(runs: Path, written: Callable[..., Path]) -> Path:
     return written(ROWS, "asked.jsonl")
 
 
 def test_runs_baselines_and_models_answer_a_file(
-    shepherd_command: Shepherd, questions: Path, tiny_base: Path
+    shepherd: Shepherd, questions: Path, tiny_base: Path
 ) -> None:
     fixed = ("--max-new-tokens", 4)
-    code, out, err = shepherd_command(
+    code, out, err = shepherd(
         "answer", "runs/a", f"base={tiny_base}", "--with-baselines", "--questions", questions, *fixed
     )
     assert (code, err) == (0, "")
@@ -59,42 +38,42 @@ def test_runs_baselines_and_models_answer_a_file(
     assert "8 of 8" in out
     assert "one base" not in out
     # The questions need not be named again, and other settings are refused.
-    assert shepherd_command("answer", "other=runs/other", "--study", study.path, *fixed)[0] == 0
+    assert shepherd("answer", "other=runs/other", "--study", study.path, *fixed)[0] == 0
     assert len(study.answers("other")) == 8
-    code, _, err = shepherd_command("answer", "runs/a", "--max-new-tokens", 5)
+    code, _, err = shepherd("answer", "runs/a", "--max-new-tokens", 5)
     assert code == 2
     assert "max_new_tokens=4, not 5" in err
 
 
-def test_the_holdout_and_a_share_of_it(shepherd_command: Shepherd, runs: Path) -> None:
+def test_the_holdout_and_a_share_of_it(shepherd: Shepherd, runs: Path) -> None:
     arguments = ("answer", "runs/a", "--questions", "holdout", "--count", 5, "--max-new-tokens", 2)
-    assert shepherd_command(*arguments)[0] == 0
+    assert shepherd(*arguments)[0] == 0
     study = Study(Path("studies/holdout-a"))
     questions = study.questions()
     assert len(questions) == 5
     assert len({q.category for q in questions}) == 5
     assert all(answer.loss is not None for answer in study.answers("a").values())
-    code, _, err = shepherd_command("answer", "runs/other", "--study", study.path)
+    code, _, err = shepherd("answer", "runs/other", "--study", study.path)
     assert code == 2
     assert "hold out different questions" in err
-    code, _, err = shepherd_command("answer", "runs/a", "--questions", "holdout", "--count", 6)
+    code, _, err = shepherd("answer", "runs/a", "--questions", "holdout", "--count", 6)
     assert code == 2
     assert "choose another --study" in err
 
 
-def test_other_bases_are_said(shepherd_command: Shepherd, runs: Path, questions: Path, lamb: Path) -> None:
+def test_other_bases_are_said(shepherd: Shepherd, runs: Path, questions: Path, lamb: Path) -> None:
     arguments = ("answer", "runs/a", "lamb", "--questions", questions, "--count", 2, "--max-new-tokens", 2)
-    code, out, _ = shepherd_command(*arguments)
+    code, out, _ = shepherd(*arguments)
     assert code == 0
     assert "not all tuned from one base" in out
 
 
 def test_an_endpoint_beside_a_run(
-    shepherd_command: Shepherd, questions: Path, monkeypatch: pytest.MonkeyPatch
+    shepherd: Shepherd, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", "a-secret")
     with FakeServer(lambda body: "Said.", key="a-secret") as server:
-        code, _, err = shepherd_command(
+        code, _, err = shepherd(
             "answer", "runs/a", "ChatGPT=endpoint:gpt", "--questions", questions, "--max-new-tokens", 2,
             "--base-url", server.url, "--key-variable", "MY_KEY",
         )  # fmt: skip
@@ -106,11 +85,11 @@ def test_an_endpoint_beside_a_run(
 
 
 def test_an_endpoint_without_a_key_is_refused_before_anything_is_asked(
-    shepherd_command: Shepherd, questions: Path, monkeypatch: pytest.MonkeyPatch
+    shepherd: Shepherd, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    code, _, err = shepherd_command("answer", "runs/a", "endpoint:gpt", "--questions", questions)
+    code, _, err = shepherd("answer", "runs/a", "endpoint:gpt", "--questions", questions)
     assert code == 2
     assert "OPENAI_API_KEY" in err
     assert not Path("studies").exists()
@@ -131,28 +110,28 @@ def test_an_endpoint_without_a_key_is_refused_before_anything_is_asked(
     ],
 )
 def test_mistakes_are_one_sentence(
-    shepherd_command: Shepherd, questions: Path, arguments: list[str], sentence: str
+    shepherd: Shepherd, questions: Path, arguments: list[str], sentence: str
 ) -> None:
     asked = [] if "--questions" in arguments else ["--questions", questions]
-    code, _, err = shepherd_command("answer", *arguments, *asked)
+    code, _, err = shepherd("answer", *arguments, *asked)
     assert code == 2
     assert sentence in err
     assert "Traceback" not in err
     assert err.count("\n") == 1
 
 
-def test_a_study_that_is_not_there_yet(shepherd_command: Shepherd, runs: Path) -> None:
-    code, _, err = shepherd_command("answer", "runs/a", "--study", "studies/new")
+def test_a_study_that_is_not_there_yet(shepherd: Shepherd, runs: Path) -> None:
+    code, _, err = shepherd("answer", "runs/a", "--study", "studies/new")
     assert code == 2
     assert "say what to ask: --questions" in err
-    code, _, err = shepherd_command("answer", "runs/a")
+    code, _, err = shepherd("answer", "runs/a")
     assert code == 2
     assert "Say which study" in err
 
 
-def test_duplicates(shepherd_command: Shepherd, runs: Path, written: Callable[..., Path]) -> None:
+def test_duplicates(shepherd: Shepherd, runs: Path, written: Callable[..., Path]) -> None:
     path = written([*ROWS, ROWS[2]])
-    code, _, err = shepherd_command("answer", "runs/a", "--questions", path)
+    code, _, err = shepherd("answer", "runs/a", "--questions", path)
     assert code == 2
     assert f"{path}:9 has the same question_id '3' as {path}:3" in err
     assert json.loads(path.read_text().splitlines()[8])["question_id"] == 3

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
 
 from fake_server import FakeServer
-from shepherd.cli import main
 from shepherd.config import load_config
 from shepherd.errors import ShepherdError
 from shepherd.study.config import StudyConfig, load_study_config
@@ -23,19 +21,9 @@ MODELS = {"alone-brainstorming", "centralised", "federated", "untuned"}
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["shepherd", "study", *map(str, arguments)])
-        monkeypatch.setattr("shepherd.cli.terminal.out", Console(width=160))
-        monkeypatch.setattr("shepherd.cli.terminal.err", Console(width=160, stderr=True))
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return call
+def call(shepherd: Call) -> Call:
+    """Runs `shepherd study`."""
+    return partial(shepherd, "study")
 
 
 @pytest.fixture
