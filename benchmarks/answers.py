@@ -31,8 +31,8 @@ def main() -> None:
     import torch
 
     from shepherd.data.instructions import find_rows
+    from shepherd.evaluation.decoding import DecodingSettings
     from shepherd.machine import describe_machine
-    from shepherd.study.decoding import DecodingSettings
     from shepherd.study.questions import questions_of
     from shepherd.study.respondents import open_respondent
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from shepherd.errors import ShepherdError
 
 _REASONS = {
@@ -58,6 +60,35 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def held(lock: Path, taken: str) -> Iterator[None]:
+    """Keep every other process out of what `lock` stands for; a killed one holds nothing.
+
+    Parameters
+    ----------
+    lock : Path
+        A file for this only.
+    taken : str
+        The sentence for whoever comes second.
+
+    Raises
+    ------
+    ShepherdError
+        If another process is at it.
+    """
+    with explained(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    found = FileLock(lock)
+    try:
+        found.acquire(timeout=0)
+    except Timeout as error:
+        raise ShepherdError(taken) from error
+    try:
+        yield
+    finally:
+        found.release()
 
 
 def write_directory(path: Path, fill: Callable[[Path], None]) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
-from shepherd.files import explained, write_atomically, write_json
+from shepherd.files import explained, held, write_atomically, write_json
 from shepherd.model.adapter import Adapter
 from shepherd.state import RunState, drop_uncommitted, filed_state, has_state, load_state, save_state
 
@@ -77,18 +76,10 @@ class RunDirectory:
         ShepherdError
             If another process is at it.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ShepherdError(
-                f"{self.path} is in use by another shepherd; wait for it to end, or choose another run.name."
-            ) from error
-        try:
+        taken = f"{self.path} is in use by another shepherd; wait for it to end, or choose another run.name."
+        with held(self.path / ".lock", taken):
             self._sweep()
             yield
-        finally:
-            lock.release()
 
     def _sweep(self) -> None:
         """Remove what a killed process left half written."""

@@ -11,7 +11,7 @@ import pytest
 from shepherd.chat.models import Speaker, open_speakers
 from shepherd.chat.speech import speak
 from shepherd.errors import ShepherdError
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.study.questions import Question
 from shepherd.study.respondents import open_respondent
 

@@ -19,7 +19,7 @@ from shepherd.chat.models import Speaker
 from shepherd.chat.page import ChatPage, Switch, load_gradio
 from shepherd.chat.server import address, bind, is_loopback, server
 from shepherd.errors import ShepherdError
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 
 pytest.importorskip("gradio")
 CHOSEN = (0.0, 1, 0, 6, 0)  # temperature, top-p, top-k, longest answer, seed

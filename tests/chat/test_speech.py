@@ -12,7 +12,7 @@ from shepherd.chat.exchange import Exchange, Turn, ask, in_turn, side_by_side
 from shepherd.chat.models import Speaker
 from shepherd.chat.speech import speak
 from shepherd.errors import ShepherdError
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.study.questions import Question
 
 GREEDY = DecodingSettings(max_new_tokens=12)

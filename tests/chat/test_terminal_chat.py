@@ -12,7 +12,7 @@ from rich.console import Console
 
 from shepherd.chat.models import Speaker
 from shepherd.chat.terminal import TerminalChat
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from shepherd.evaluation.choice import TokenChoice
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
 

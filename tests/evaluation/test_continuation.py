@@ -11,8 +11,8 @@ import torch
 import transformers
 
 from shepherd.evaluation.continuation import continued
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.evaluation.generation import generate
-from shepherd.study.decoding import DecodingSettings
 
 SMALL = {
     "vocab_size": 64,

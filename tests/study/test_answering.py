@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.files import write_json
 from shepherd.judge.judgement import Judgement
 from shepherd.study.answering import Watcher, answer
 from shepherd.study.answers import Answer, ModelCard
-from shepherd.study.decoding import DecodingSettings
 from shepherd.study.directory import Study
 from shepherd.study.questions import Question
 

@@ -8,7 +8,7 @@ import pytest
 from fake_server import FakeServer, completion, error, question
 from shepherd.endpoint import EndpointSettings
 from shepherd.errors import ShepherdError
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.study.endpoint_respondent import EndpointRespondent, open_endpoint
 from shepherd.study.questions import Question
 

@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional
 
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.model.base import BaseModelConfig, load_base
 from shepherd.runs import load_run
 from shepherd.study.answers import Answer
 from shepherd.study.bases import LoadedBase
-from shepherd.study.decoding import DecodingSettings
 from shepherd.study.questions import Question
 from shepherd.study.respondents import LocalRespondent, open_respondent
 

@@ -16,7 +16,7 @@ from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
     from shepherd.chat.models import Sent, Speaker
-    from shepherd.study.decoding import DecodingSettings
+    from shepherd.evaluation.decoding import DecodingSettings
 
 _NOTHING = Speech()
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from shepherd.chat.exchange import Exchange, Turn, ask, side_by_side
 from shepherd.chat.page_parts import answer, log, model_heading, sent, state
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.settings import checked
-from shepherd.study.decoding import DecodingSettings
 
 if TYPE_CHECKING:
     from shepherd.chat.models import Speaker

@@ -6,11 +6,12 @@ Gradio's own `launch` can open public tunnels and asks its host for news; the pa
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
 from typing import Any
 
+from shepherd.addresses import is_loopback
 from shepherd.errors import ShepherdError
 
 FIRST_PORT, PORTS = 7860, 40
@@ -74,17 +75,9 @@ def _listening(host: str, port: int) -> socket.socket | None:
 def address(listener: socket.socket) -> str:
     """Return where a browser finds the page."""
     host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
+    if ip_address(host).is_unspecified:
         host = "127.0.0.1"
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def server(page: Any, host: str) -> Any:

@@ -17,7 +17,7 @@ from shepherd.report.units import duration
 
 if TYPE_CHECKING:
     from shepherd.chat.models import Speaker
-    from shepherd.study.decoding import DecodingSettings
+    from shepherd.evaluation.decoding import DecodingSettings
 
 End = Literal["ended", "cut", "stopped"]
 #: So long a model speaks before another one on the same base may, in seconds.

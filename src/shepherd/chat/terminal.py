@@ -16,8 +16,8 @@ from rich.markup import escape
 
 from shepherd.chat.exchange import Exchange, Turn, ask, in_turn, in_words
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.settings import checked, nearest
-from shepherd.study.decoding import DecodingSettings
 
 if TYPE_CHECKING:
     from rich.console import Console

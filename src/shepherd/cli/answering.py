@@ -13,8 +13,8 @@ from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
+    from shepherd.evaluation.decoding import DecodingSettings
     from shepherd.study.answering import Answered
-    from shepherd.study.decoding import DecodingSettings
     from shepherd.study.directory import Study
 
 
@@ -92,8 +92,8 @@ def answer(
 
 
 def _decoding(**values: Any) -> DecodingSettings:
+    from shepherd.evaluation.decoding import DecodingSettings
     from shepherd.settings import checked
-    from shepherd.study.decoding import DecodingSettings
 
     if values["temperature"] == 0 and (values["top_p"] is not None or values["top_k"] is not None):
         raise ShepherdError("--top-p and --top-k say what to draw from; add a --temperature above 0.")

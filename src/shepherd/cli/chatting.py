@@ -10,7 +10,7 @@ import typer
 from shepherd.cli import terminal
 
 if TYPE_CHECKING:
-    from shepherd.study.decoding import DecodingSettings
+    from shepherd.evaluation.decoding import DecodingSettings
 
 
 @terminal.app.command()
@@ -44,8 +44,8 @@ def chat(
 
     Every model gets the same prompt, and every prompt stands alone.
     """
+    from shepherd.evaluation.decoding import DecodingSettings
     from shepherd.settings import checked
-    from shepherd.study.decoding import DecodingSettings
 
     chosen = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed
@@ -67,8 +67,9 @@ def _talk_here(runs: list[str], base: bool, prompt: str, decoding: DecodingSetti
 def _serve(
     runs: list[str], base: bool, prompt: str, decoding: DecodingSettings, host: str, port: int | None
 ) -> None:
+    from shepherd.addresses import is_loopback
     from shepherd.chat.page import ChatPage, load_gradio
-    from shepherd.chat.server import address, bind, is_loopback, server
+    from shepherd.chat.server import address, bind, server
 
     # What can be refused at once is, before models are loaded.
     load_gradio()

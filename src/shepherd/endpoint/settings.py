@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from shepherd.addresses import is_loopback
 from shepherd.errors import ShepherdError
 from shepherd.settings import Settings
 
@@ -106,11 +106,7 @@ def plain_address(url: str) -> str:
 
 def is_here(url: str) -> bool:
     """Return whether an address is this machine's own, which no proxy leads to."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def read_key(settings: EndpointSettings) -> str:

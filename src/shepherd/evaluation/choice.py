@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.randomness import generator
-from shepherd.study.decoding import DecodingSettings
 
 if TYPE_CHECKING:
     from transformers import LogitsProcessorList

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from shepherd.evaluation.choice import TokenChoice
-from shepherd.study.decoding import DecodingSettings
+from shepherd.evaluation.decoding import DecodingSettings
 
 
 class Speaking(Protocol):

@@ -11,8 +11,8 @@ import torch
 
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.continuation import Speaking, can_pad, continued, end_tokens
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.model.lanes import in_lanes
-from shepherd.study.decoding import DecodingSettings
 
 #: Answers at once unless told, by kind of device: on a CPU the steps of small models cost more than their arithmetic.
 _ANSWERS = {"cpu": 64}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from shepherd import files
 from shepherd.errors import ShepherdError
-from shepherd.files import explained, write_atomically
+from shepherd.files import write_atomically
 from shepherd.people.cells import csv_bytes
 from shepherd.people.items import Item, Material
 from shepherd.study.directory import Study
@@ -111,20 +110,8 @@ def _cells(row: Row, sides: int) -> Sequence[str]:
     return [row.item, row.question, row.context, *row.answers, *missing, *scores, *missing, row.comment]
 
 
-@contextmanager
-def held(study: Study, rater: str) -> Iterator[None]:
+def held(study: Study, rater: str) -> AbstractContextManager[None]:
     """Keep every other process from a rater's sheet; a killed one holds nothing."""
     path = sheet_path(study, rater)
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{rater}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ShepherdError(
-            f"{path} is open in another `shepherd rate`; stop that one, or give this --rater another name."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    taken = f"{path} is open in another `shepherd rate`; stop that one, or give this --rater another name."
+    return files.held(path.with_name(f".{rater}.lock"), taken)

@@ -1,4 +1,4 @@
-"""A figure as a piece of a page: inline SVG, or a PNG where that is smaller; nothing is fetched."""
+"""A figure as a piece of a page: inline SVG, or a PNG where that is smaller; nothing is fetched. Or as a file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import base64
 import io
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+
+from shepherd.errors import ShepherdError
+from shepherd.files import write_atomically
 
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, searchable, and set in the reader's fonts
@@ -70,3 +74,13 @@ def _saved(figure: Figure, form: str, **options: object) -> bytes:
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
         figure.savefig(stream, format=form, **options)  # type: ignore[arg-type]
     return stream.getvalue()
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG or SVG, by the ending of `path`; any other is refused."""
+    form = path.suffix.lower()[1:]
+    if form not in ("png", "svg"):
+        raise ShepherdError(f"No picture is written as '{path}'; give a name that ends in .png or .svg.")
+    picture = io.BytesIO()
+    figure.savefig(picture, format=form, dpi=150)
+    write_atomically(path, picture.getvalue())

@@ -9,11 +9,11 @@ from rich.table import Table
 
 from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.comparison_table import Column, csv_text, line_table
+from shepherd.report.intervals import NOISE, with_ends
 from shepherd.report.units import fixed, is_number, percent, whole
 from shepherd.statistics.bootstrap import Interval
 
 #: Stands by a figure that is inside the noise.
-NOISE = "≈"
 _INTERVALS = "In brackets: 95\N{NO-BREAK SPACE}% intervals over questions and ratings."
 _MOST_MODELS = 6  # columns of the table by category
 
@@ -188,22 +188,15 @@ def _tenths(value: float | None) -> str:
 
 
 def _decimals(interval: Interval) -> str:
-    return _with_ends(interval, lambda value: fixed(value, 3))
+    return with_ends(interval, to="–")
 
 
 def _percents(interval: Interval) -> str:
-    return _with_ends(interval, lambda value: fixed(100 * value, 0))
+    return with_ends(interval, lambda value: fixed(100 * value, 0), "–")
 
 
 def _signed(interval: Interval) -> str:
-    return _with_ends(interval, lambda value: f"{value:+.2f}" if is_number(value) else fixed(None), " to ")
-
-
-def _with_ends(interval: Interval, write: Callable[[float], str], to: str = "–") -> str:
-    """Return a figure with its ends in brackets, if it has any."""
-    if not is_number(interval.low):
-        return write(interval.estimate)
-    return f"{write(interval.estimate)} ({write(interval.low)}{to}{write(interval.high)})"
+    return with_ends(interval, lambda value: f"{value:+.2f}" if is_number(value) else fixed(None))
 
 
 def to_csv(results: JudgeResults) -> str:

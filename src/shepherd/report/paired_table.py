@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from shepherd.report.comparison_table import Column, line_table
+from shepherd.report.intervals import NOISE
 from shepherd.report.seeds import SeedComparison, Spread
 from shepherd.report.units import fixed, is_number, whole
 from shepherd.statistics.paired import holm, least_sign_flip, paired_t, sign_flip, t_interval
@@ -87,7 +88,7 @@ def _verdict(low: float | None, high: float | None, sign: int) -> str:
     if low is None or high is None:
         return "–"
     if low <= 0 <= high:
-        return "≈"
+        return NOISE
     return "better" if low * sign > 0 else "worse"
 
 

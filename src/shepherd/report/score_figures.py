@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shepherd.errors import ShepherdError
 from shepherd.evaluation.group_scores import GroupScores
 from shepherd.evaluation.measured import METRICS
-from shepherd.files import write_atomically
+from shepherd.report.drawing import write_figure
 from shepherd.report.figures import plain
 from shepherd.report.palette import GRID, INK, REST, model_styles
 from shepherd.statistics.bootstrap import Interval
@@ -94,9 +92,4 @@ def _dots(
 
 def write_group_figure(models: Sequence[GroupScores], path: Path, against: str | None = None) -> None:
     """Write `group_figure` as PNG or SVG, by the ending of `path`; any other is refused."""
-    form = path.suffix.lower()[1:]
-    if form not in ("png", "svg"):
-        raise ShepherdError(f"No picture is written as '{path}'; give a name that ends in .png or .svg.")
-    picture = io.BytesIO()
-    group_figure(models, against).savefig(picture, format=form, dpi=150)
-    write_atomically(path, picture.getvalue())
+    write_figure(group_figure(models, against), path)

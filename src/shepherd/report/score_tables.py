@@ -13,12 +13,12 @@ from shepherd.evaluation.groups import Grouping
 from shepherd.evaluation.measured import METRICS, Metric, is_worse
 from shepherd.evaluation.scores import ModelScores, Scores
 from shepherd.report.comparison_table import Column, csv_text, line_table
+from shepherd.report.intervals import NOISE, with_ends
 from shepherd.report.units import fixed, percent
 from shepherd.statistics.bootstrap import UNKNOWN, Interval
 
 _TERMINAL_MODELS = 5
 #: Says that a difference is inside the noise: its interval holds 0, or there are too few questions to tell.
-NOISE = "≈"
 
 
 def overall_table(scores: Scores, seed: int = 0) -> Table:
@@ -53,13 +53,6 @@ def with_half_width(interval: Interval) -> str:
     if math.isnan(interval.half_width):
         return fixed(interval.estimate)
     return f"{fixed(interval.estimate)} ±{fixed(interval.half_width)}"
-
-
-def with_ends(interval: Interval) -> str:
-    """Return a figure and its interval, which need not lie evenly about it: ``0.341 (0.226 to 0.459)``."""
-    if math.isnan(interval.half_width):
-        return fixed(interval.estimate)
-    return f"{fixed(interval.estimate)} ({fixed(interval.low)} to {fixed(interval.high)})"
 
 
 def difference_text(interval: Interval) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shepherd.errors import ShepherdError
-from shepherd.files import write_atomically
-from shepherd.report.drawing import drawn
+from shepherd.report.drawing import drawn, write_figure
 from shepherd.report.figures import plain
 from shepherd.report.palette import FEDERATED, GRID, INK
 from shepherd.report.seeds import SeedComparison, Spread
@@ -75,13 +72,3 @@ def seeds_picture(comparison: SeedComparison) -> Markup:
 def write_seeds_figure(comparison: SeedComparison, path: Path) -> None:
     """Write `seeds_figure` as PNG or SVG, by the ending of `path`; any other is refused."""
     write_figure(seeds_figure(comparison), path)
-
-
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG or SVG, by the ending of `path`; any other is refused."""
-    form = path.suffix.lower()[1:]
-    if form not in ("png", "svg"):
-        raise ShepherdError(f"No picture is written as '{path}'; give a name that ends in .png or .svg.")
-    picture = io.BytesIO()
-    figure.savefig(picture, format=form, dpi=150)
-    write_atomically(path, picture.getvalue())

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.evaluation.words import bare_words
 from shepherd.files import explained
 from shepherd.study.answers import Answer, ModelCard
-from shepherd.study.decoding import DecodingSettings
 from shepherd.study.directory import Study
 from shepherd.study.questions import Question
 

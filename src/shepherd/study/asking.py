@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shepherd.endpoint import EndpointSettings, check
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.settings import checked
 from shepherd.study.answering import Answered, Watcher, answer, replies_path
-from shepherd.study.decoding import DecodingSettings
 from shepherd.study.directory import Study
 from shepherd.study.endpoint_respondent import check_decoding, open_endpoint
 from shepherd.study.sources import Source

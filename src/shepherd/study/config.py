@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shepherd.config import read_values
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.judge.judgement import Form
 from shepherd.settings import Settings, checked
-from shepherd.study.decoding import DecodingSettings
 
 STUDY_PRESETS = resources.files("shepherd") / "assets" / "studies"
 

@@ -16,16 +16,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from shepherd.errors import ShepherdError, first_line
-from shepherd.files import explained, write_atomically, write_json
+from shepherd.files import explained, held, write_atomically, write_json
 from shepherd.judge.judgement import Judgement
 from shepherd.run_files import read_json_lines
 from shepherd.settings import first_mistake, nearest
@@ -88,20 +87,9 @@ class Study:
         write_lines(self.path / "questions.jsonl", questions)
         write_json(self.path / "study.json", about)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Keep every other process from writing here; a killed one holds nothing."""
-        with explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ShepherdError(f"{self.path} is in use by another shepherd; wait for it to end.") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        return held(self.path / ".lock", f"{self.path} is in use by another shepherd; wait for it to end.")
 
     def about(self) -> dict[str, Any]:
         """Return where the questions are from, their number and fingerprint, and of how many there are tables."""

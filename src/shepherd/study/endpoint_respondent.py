@@ -13,8 +13,8 @@ from queue import SimpleQueue
 
 from shepherd.endpoint import EndpointSettings, Message, Reply, ReplyStore, Request, ask
 from shepherd.errors import ShepherdError
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.study.answers import Answer, ModelCard
-from shepherd.study.decoding import DecodingSettings
 from shepherd.study.questions import Question
 
 #: Why an answer ended, as servers say it, if the model did not end it by itself.

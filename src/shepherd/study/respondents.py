@@ -20,6 +20,7 @@ from shepherd.data.encoding import Encoder
 from shepherd.data.prompts import Prompt, load_prompt
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.continuation import Speaking
+from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.evaluation.generation import generate
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter
@@ -30,7 +31,6 @@ from shepherd.run_files import read_environment
 from shepherd.runs import load_run
 from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.bases import LoadedBase
-from shepherd.study.decoding import DecodingSettings
 from shepherd.study.foreign import base_of, foreign_losses, load_foreign
 from shepherd.study.questions import Question
 from shepherd.study.sources import Source, find_source

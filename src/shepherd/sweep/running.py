@@ -135,7 +135,7 @@ def write_results(plan: Plan) -> SweepResults:
     ShepherdError
         If no cell is finished, or a run directory is damaged.
     """
-    from shepherd.report.seeds_figure import write_figure  # brings matplotlib
+    from shepherd.report.drawing import write_figure  # brings matplotlib
     from shepherd.report.sweep_figure import sweep_figure
 
     results = sweep_results(plan)
