@@ -26,7 +26,8 @@ def summarise_client(
     """Say what the server needs to choose what this client trains on."""
     began = time.perf_counter()
     summary = coreset.summarise(view, job, model)
-    return replace(summary, seconds=time.perf_counter() - began)
+    lasting = coreset.lasting(summary.kept)
+    return replace(summary, lasting=lasting, seconds=time.perf_counter() - began)
 
 
 def run_clients(

@@ -160,6 +160,9 @@ class Federation:
             for summary in self.backend.summarise(self._job(client, state) for client in everybody):
                 summaries[summary.client] = summary
                 self._tell("summarised", self.names[summary.client])
+            # Over a network some may not answer; who did not is not chosen for.
+            everybody = [client for client in everybody if client in summaries]
+            names = [self.names[client] for client in everybody]
         sizes = [int(self.sizes[client]) for client in everybody]
         cohort = Cohort(state.round, self.config.seed, everybody, names, sizes)
         messages = {client: summary.message for client, summary in summaries.items()}
@@ -216,10 +219,9 @@ class Federation:
         """Return what the round's clients keep of their training and, where it is for longer, of the coreset."""
         kept: dict[str, dict[str, Tree]] = {client: {"training": own} for client, own in trained.items()}
         for client, summary in selection.summaries.items():
-            lasting = self.config.coreset.lasting(summary.kept)
-            if lasting:
+            if summary.lasting:
                 before = state.clients.get(str(client), {})
-                kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": lasting}
+                kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": summary.lasting}
         return kept
 
     def _refuse_diverged(self, update: ClientUpdate, number: int) -> None:

@@ -53,6 +53,8 @@ class ClientSummary:
         What the server gets to see.
     kept : Tree
         What the client needs when it has been chosen for; it stays at the client.
+    lasting : Tree
+        What of it the client keeps for later rounds.
     seconds : float
         Wall-clock time of the client's work.
     """
@@ -60,6 +62,7 @@ class ClientSummary:
     client: int
     message: Tree = field(default_factory=dict)
     kept: Tree = field(default_factory=dict)
+    lasting: Tree = field(default_factory=dict)
     seconds: float = 0.0
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import transformers
@@ -86,15 +87,27 @@ def prepare(config: RunConfig) -> Prepared:
         )
     model = AdaptedModel(load_base(config.model), config.adapter, config.seed)
     config.coreset.prepare(model)
-    prompt, data = load_prompt(config.data.prompt, model.tokenizer), config.data
-    examples, held_out = (
-        encode(part, model.tokenizer, prompt, data.max_tokens, data.loss_on, config.run.encoded)
-        for part in (dealt.train, dealt.test)
-    )
-    _say_truncated(examples, data.max_tokens)
-    prompts = encode_prompts(dealt.test, model.tokenizer, prompt, data.max_tokens)
-    evaluator = Evaluator(config.evaluation, dealt.test, held_out, prompts)
+    examples = encoded(config, dealt.train, model)
+    _say_truncated(examples, config.data.max_tokens)
+    evaluator = evaluator_of(config, dealt.test, model)
     return Prepared(dealt, examples, Population.from_allocated(dealt.allocated, examples), model, evaluator)
+
+
+def encoded(
+    config: RunConfig, instructions: Instructions, model: AdaptedModel, folder: Path | None = None
+) -> EncodedExamples:
+    """Encode instructions as the config says, in the run root's folder of encoded instructions unless told."""
+    data = config.data
+    prompt = load_prompt(data.prompt, model.tokenizer)
+    place = folder or config.run.encoded
+    return encode(instructions, model.tokenizer, prompt, data.max_tokens, data.loss_on, place)
+
+
+def evaluator_of(config: RunConfig, test: Instructions, model: AdaptedModel) -> Evaluator:
+    """Return what evaluates adapters on held-out instructions."""
+    prompt = load_prompt(config.data.prompt, model.tokenizer)
+    prompts = encode_prompts(test, model.tokenizer, prompt, config.data.max_tokens)
+    return Evaluator(config.evaluation, test, encoded(config, test, model), prompts)
 
 
 def _say_truncated(examples: EncodedExamples, max_tokens: int) -> None:

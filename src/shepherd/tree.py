@@ -54,6 +54,6 @@ def save_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
 def from_bytes(data: bytes) -> dict[str, Any]:
     """Undo `to_bytes`."""
     tensors = load(data)
-    values = json.loads(bytes(tensors.pop(_VALUES).tolist()))
+    values = json.loads(tensors.pop(_VALUES).numpy().tobytes())
     tree: dict[str, Any] = unpack(values, tensors)
     return tree

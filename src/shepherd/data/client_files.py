@@ -147,7 +147,7 @@ def read_client_files(directory: Path) -> tuple[Instructions, Instructions | Non
     files = _training_files(directory)
     names = _client_names(directory, list(files))
     tables = [_client_table(path, name) for path, name in zip(files.values(), names, strict=True)]
-    return _joined(tables, str(directory)), _hold_out(directory)
+    return _joined(tables, str(directory)), read_hold_out(directory)
 
 
 def _training_files(directory: Path) -> dict[int, Path]:
@@ -208,7 +208,14 @@ def _joined(tables: list[pyarrow.Table], source: str) -> Instructions:
     return Instructions.from_arrow(whole, source)
 
 
-def _hold_out(directory: Path) -> Instructions | None:
+def read_hold_out(directory: Path) -> Instructions | None:
+    """Return what a folder of client files holds out, or None.
+
+    Raises
+    ------
+    ShepherdError
+        If it is there twice, or cannot be used.
+    """
     found = [path for end in (".json", ".jsonl") if (path := directory / f"global_test{end}").exists()]
     if len(found) > 1:
         raise ShepherdError(f"{directory} holds global_test as .json and as .jsonl; remove one of them.")

@@ -144,10 +144,14 @@ class File(Holdout):
 
     def split(self, instructions: Instructions, seed: int) -> tuple[Instructions, Instructions]:
         """Train on all of `instructions`, test on the file."""
+        return instructions, self.read(seed)
+
+    def read(self, seed: int) -> Instructions:
+        """Return what the file holds, or a drawing of it."""
         test = read_instructions(self.path, self.columns)
         if self.per_category is None:
-            return instructions, test
-        return instructions, test.select(np.sort(_rows_per_category(test, self.per_category, seed)))
+            return test
+        return test.select(np.sort(_rows_per_category(test, self.per_category, seed)))
 
 
 class NoHoldout(Holdout):

@@ -1,0 +1,142 @@
+"""The backend whose clients are sites: one client a site, asked over a link.
+
+What a stateful client keeps stays at its site. Here it has a name only, so that the round loop commits, with the
+round, which of a site's files belong to it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from shepherd.backend import RoundPart
+from shepherd.deploy.exchange import Link, Lost, Patience, gather
+from shepherd.deploy.messages import Summary, Told, Trained
+from shepherd.deploy.refusal import Refused
+from shepherd.deploy.wire import Envelope, declared
+from shepherd.errors import ShepherdError
+from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
+from shepherd.model.adapter import Adapter
+from shepherd.tree import Tree
+
+log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer", ClientSummary, ClientUpdate)
+_NAME = "at_site"  # under which the run's state remembers a site's file
+
+
+@dataclass(frozen=True)
+class FlowerBackend:
+    """Asks sites to summarise and to train.
+
+    Attributes
+    ----------
+    link : Link
+        Carries the messages.
+    sites : sequence of str, [clients]
+        The sites' names, by client number.
+    run : str
+        The run's id.
+    config : Tree
+        What sites are told of the config.
+    patience : Patience
+        How long to wait for them.
+    minimum_updates : int
+        Fewest sites whose updates make a round.
+    lost : callable
+        Told the site and the reason when one is not part of a round.
+    """
+
+    link: Link
+    sites: Sequence[str]
+    run: str
+    config: Tree
+    patience: Patience
+    minimum_updates: int = 1
+    lost: Callable[[int, str, str], None] = lambda round, site, reason: None
+
+    def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
+        """Ask every site; those that answer are yielded in the order of the jobs."""
+        yield from self._in_order("summarise", list(jobs), _summary)
+
+    def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
+        """Have every site train; the updates that come are yielded in the order of the jobs."""
+        yield from self._in_order("train", list(jobs), _update)
+
+    def whole(self, part: RoundPart) -> RoundPart:
+        """Everything came here."""
+        return part
+
+    def _in_order(
+        self, kind: str, jobs: Sequence[ClientJob], read: Callable[[ClientJob, Envelope], _Answer]
+    ) -> Iterator[_Answer]:
+        """Yield answers in the order of the jobs, each as soon as those before it are settled."""
+        by_site = {self.sites[job.client]: job for job in jobs}
+        settled: dict[str, _Answer | None] = {}
+        turn, count = iter(by_site), 0
+        waiting = next(turn, None)
+        for site, answer in gather(self.link, self._questions(kind, by_site), self.patience):
+            settled[site] = self._read(by_site[site], site, answer, read)
+            while waiting in settled:
+                found = settled.pop(waiting)
+                waiting = next(turn, None)
+                if found is not None:
+                    count += 1
+                    yield found
+        # A cohort that the config itself makes smaller is whole when all of it has answered.
+        if jobs and count < min(self.minimum_updates, len(jobs)):
+            raise ShepherdError(
+                f"Only {count} of {len(jobs)} sites answered in round {jobs[0].round + 1}, and minimum_updates is "
+                f"{self.minimum_updates}; see above which were lost. Start the coordinator again with --resume when "
+                "they are back: every committed round is kept."
+            )
+
+    def _read(
+        self,
+        job: ClientJob,
+        site: str,
+        answer: Envelope | Lost,
+        read: Callable[[ClientJob, Envelope], _Answer],
+    ) -> _Answer | None:
+        """Return what a site said, or None, with the reason told, if it is of no use."""
+        try:
+            if isinstance(answer, Lost):
+                raise Refused(answer.reason)
+            return read(job, answer)
+        except ShepherdError as error:
+            log.warning("Site '%s' is not part of round %d: %s.", site, job.round + 1, str(error).rstrip("."))
+            self.lost(job.round + 1, site, str(error))
+            return None
+
+    def _questions(self, kind: str, jobs: Mapping[str, ClientJob]) -> dict[str, Envelope]:
+        questions = {}
+        wire: dict[int, bytes] = {}  # of each adapter its wire form, made once: mostly there is one
+        for site, job in jobs.items():
+            if id(job.adapter) not in wire:
+                wire[id(job.adapter)] = job.adapter.to_bytes()
+            told = Told(
+                config=self.config,
+                sites=len(self.sites),
+                client=job.client,
+                training=str(job.kept("training").get(_NAME, "")),
+                coreset=str(job.kept("coreset").get(_NAME, "")),
+                choice=job.choice,
+            )
+            questions[site] = Envelope(kind, self.run, job.round, told.to_tree(), wire[id(job.adapter)])
+        return questions
+
+
+def _summary(job: ClientJob, answer: Envelope) -> ClientSummary:
+    said = declared(Summary, answer.body)
+    return ClientSummary(job.client, said.message, _named(said.kept), _named(said.lasting), said.seconds)
+
+
+def _update(job: ClientJob, answer: Envelope) -> ClientUpdate:
+    said: dict[str, Any] = dict(vars(declared(Trained, answer.body)))
+    update = Adapter.from_bytes(answer.adapter, job.adapter, "its update")
+    return ClientUpdate(job.client, update, state=_named(said.pop("kept")), **said)
+
+
+def _named(name: str) -> Tree:
+    return {_NAME: name} if name else {}

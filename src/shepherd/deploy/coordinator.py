@@ -1,0 +1,281 @@
+"""A run over sites: what `shepherd.runs` does for clients in this process, for clients elsewhere.
+
+The round loop, the strategies, the run directory and its checkpoints are the simulator's.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from shepherd.config import RunConfig
+from shepherd.data.allocation import ClientFiles
+from shepherd.data.client_files import read_hold_out
+from shepherd.data.holdout import File
+from shepherd.data.instructions import Instructions
+from shepherd.deploy.backend import FlowerBackend
+from shepherd.deploy.exchange import Link, Lost, Patience, gather
+from shepherd.deploy.joining import Membership, join
+from shepherd.deploy.messages import Evaluation, Told
+from shepherd.deploy.settings import FederationSettings
+from shepherd.deploy.shared import digest, shared_config
+from shepherd.deploy.wire import Envelope, declared
+from shepherd.errors import ShepherdError
+from shepherd.federation import Federation, Observer
+from shepherd.machine import describe_machine, git_commit, versions
+from shepherd.metrics import Line
+from shepherd.model.adapted import AdaptedModel
+from shepherd.model.adapter import Adapter
+from shepherd.model.base import load_base
+from shepherd.preparation import evaluator_of
+from shepherd.run_directory import RunDirectory
+from shepherd.runs import Run
+from shepherd.trackers import start_trackers
+from shepherd.tree import Tree
+
+log = logging.getLogger(__name__)
+Evaluate = Callable[[Adapter, int], Line | None]
+LostSite = Callable[[int, str, str], None]
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """Runs a config over the sites of a federation.
+
+    Attributes
+    ----------
+    config : RunConfig
+        The run's; its data and allocation say nothing here, except where the coordinator's own hold-out is.
+    settings : FederationSettings
+        How long to wait, and for how many.
+    link : Link
+        Carries the messages.
+    names : sequence of str
+        The federation's sites.
+    observers : sequence of Observer
+        Told what happens.
+    lost : callable
+        Told the round, the site and the reason when one is not part of a round.
+    poll_s : float
+        Seconds between two looks for answers.
+    """
+
+    config: RunConfig
+    settings: FederationSettings
+    link: Link
+    names: Sequence[str]
+    observers: Sequence[Observer] = ()
+    lost: LostSite = lambda round, site, reason: None
+    poll_s: float = 0.1
+
+    def run(self, resume: bool = False) -> Run:
+        """Run to the end, or go on with a run that was stopped.
+
+        Raises
+        ------
+        ShepherdError
+            For anything that cannot be used, or when too few sites answer; what was committed before is kept.
+        """
+        directory = RunDirectory(self.config.run.directory)
+        directory.open(self.config, resume)
+        with directory.held():
+            return self._run(directory)
+
+    def _run(self, directory: RunDirectory) -> Run:
+        config = self.config
+        held_out, model = own_holdout(config), _model(config)
+        directory.write_config(config)
+        state = directory.restore(model.initial)
+        told = shared_config(config, model.tokenizer, held_out is not None)
+        begun = Membership.read(directory.path) if state is not None else None
+        joining = self._patience(self.settings.join_timeout_s)
+        members = join(self.link, self.names, told, model, joining, begun, self.settings.minimum_sites)
+        members.write(directory.path)
+        with start_trackers(config) as trackers:
+            federation = Federation(
+                config=config,
+                backend=self._backend(members, told),
+                names=members.names,
+                sizes=members.sizes,
+                evaluate=self._evaluate(directory, members, model, held_out, told),
+                commit=lambda state, lines: directory.commit(state, lines, config.run.keep_checkpoints),
+                observers=[*trackers, *self.observers],
+            )
+            environment = _environment(config, model, members, held_out)
+            if state is None:
+                directory.write("environment.json", environment)
+                state = federation.begin(model.initial)
+            else:
+                directory.check_unchanged(environment)
+            state = federation.run(state)
+        directory.write_adapter(state.adapter, model.peft_config())
+        return Run(directory.path, config)
+
+    def _patience(self, seconds: float, enough_share: float = 1.0) -> Patience:
+        return Patience(seconds, self.settings.attempts, enough_share, self.poll_s)
+
+    def _backend(self, members: Membership, told: Tree) -> FlowerBackend:
+        return FlowerBackend(
+            link=self.link,
+            sites=members.names,
+            run=members.run,
+            config=told,
+            patience=self._patience(self.settings.round_timeout_s, self.settings.enough_share),
+            minimum_updates=self.settings.minimum_updates,
+            lost=self.lost,
+        )
+
+    def _evaluate(
+        self,
+        directory: RunDirectory,
+        members: Membership,
+        model: AdaptedModel,
+        held_out: Instructions | None,
+        told: Tree,
+    ) -> Evaluate:
+        """Return what evaluates an adapter: on the coordinator's own hold-out, or on what the sites keep back."""
+        config = self.config
+        if held_out is None:
+            return SiteEvaluation(
+                config, self.link, members, told, self._patience(self.settings.round_timeout_s)
+            )
+        evaluator = evaluator_of(config, held_out, model)
+
+        def evaluate(adapter: Adapter, round: int) -> Line | None:
+            """Evaluate where it is due, and keep the answers."""
+            if not config.evaluation.due(round, config.rounds):
+                return None
+            evaluated = evaluator.evaluate(model, adapter, round, config.rounds)
+            if evaluated.answers:
+                directory.write_answers(evaluated.answers)
+            return evaluated.line
+
+        return evaluate
+
+
+@dataclass(frozen=True)
+class SiteEvaluation:
+    """Evaluates an adapter where the data is: each site on what it keeps back; only sums come here.
+
+    Attributes
+    ----------
+    config : RunConfig
+        Says when it is due.
+    link : Link
+        Carries the messages.
+    members : Membership
+        The sites.
+    told : Tree
+        What sites are told of the config.
+    patience : Patience
+        How long to wait for them.
+    """
+
+    config: RunConfig
+    link: Link
+    members: Membership
+    told: Tree
+    patience: Patience
+
+    def __call__(self, adapter: Adapter, round: int) -> Line | None:
+        """Return the loss over all held-out response tokens of the sites that answer, and each site's own."""
+        if not self.config.evaluation.due(round, self.config.rounds):
+            return None
+        began, wire = time.perf_counter(), adapter.to_bytes()
+        questions = {}
+        for number, (name, said) in enumerate(self.members.sites.items()):
+            if said.held_out:
+                body = Told(self.told, len(self.members.names), number).to_tree()
+                questions[name] = Envelope("evaluate", self.members.run, round, body, wire)
+        if not questions:
+            raise ShepherdError(
+                "There is nothing to evaluate on: give the coordinator a hold-out (data.holdout.name=file "
+                "data.holdout.path=FILE), or have the sites keep some back (data.holdout.name=fraction)."
+            )
+        found: dict[str, Evaluation] = {}
+        for name, answer in gather(self.link, questions, self.patience):
+            if isinstance(answer, Lost):
+                log.warning("Site '%s' does not evaluate after round %d: %s.", name, round, answer.reason)
+            else:
+                found[name] = declared(Evaluation, answer.body)
+        return _line(round, {name: found[name] for name in questions if name in found}, began)
+
+
+def _line(round: int, found: dict[str, Evaluation], began: float) -> Line:
+    if not found:
+        raise ShepherdError(
+            f"No site evaluated the adapter after round {round}; start the coordinator again with --resume when "
+            "they can be reached."
+        )
+    tokens = sum(one.tokens for one in found.values())
+    loss = sum(one.loss * one.tokens for one in found.values()) / max(1, tokens)
+    return {
+        "round": round,
+        "scope": "global",
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "examples": sum(one.examples for one in found.values()),
+        "tokens": tokens,
+        "loss_by_client": {name: one.loss for name, one in found.items()},
+        "machine": {"seconds": time.perf_counter() - began},
+    }
+
+
+def own_holdout(config: RunConfig) -> Instructions | None:
+    """Return the instructions the coordinator itself evaluates on; None where the sites evaluate.
+
+    They are a file of its own (``data.holdout.name=file``), or the ``global_test`` beside clients' files.
+    """
+    if isinstance(config.data.holdout, File):
+        return config.data.holdout.read(config.seed)
+    if isinstance(config.allocation, ClientFiles):
+        return read_hold_out(Path(config.allocation.path).expanduser())
+    return None
+
+
+def _model(config: RunConfig) -> AdaptedModel:
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    transformers.logging.set_verbosity_error()
+    return AdaptedModel(load_base(config.model), config.adapter, config.seed)
+
+
+def _environment(
+    config: RunConfig, model: AdaptedModel, members: Membership, held_out: Instructions | None
+) -> dict[str, Any]:
+    """Say what the run rests on: versions, machines, data as fingerprints, base model."""
+    frozen, trainable = model.counts()
+    sites = {
+        name: {"device": site.device, "threads": site.threads, "versions": site.versions}
+        for name, site in members.sites.items()
+    }
+    return {
+        "versions": versions(),
+        "machine": describe_machine(model.device),
+        "git_commit": git_commit(),
+        "data": {
+            "source": f"{len(members.names)} sites",
+            "encoded_fingerprint": digest({name: site.data for name, site in members.sites.items()}),
+            "holdout_fingerprint": held_out.fingerprint() if held_out is not None else "at the sites",
+            "training_rows": sum(members.sizes),
+            "holdout_rows": len(held_out)
+            if held_out is not None
+            else sum(s.held_out for s in members.sites.values()),
+            "truncated_rows": sum(site.truncated for site in members.sites.values()),
+        },
+        "base_model": {
+            "name": config.model.base,
+            "fingerprint": model.base.fingerprint,
+            "dtype": str(model.base.model.dtype).removeprefix("torch."),
+        },
+        "parameters": {"frozen": frozen, "trainable": trainable},
+        "sites": sites,
+    }

@@ -1,0 +1,268 @@
+"""The coordinator's end of Flower: this process acts as the ServerApp of a run, and is told who is connected.
+
+Flower has no public way to run a ServerApp in one's own process, so private names of release 1.41 are used here and in
+`flower_worker`, and nowhere else but where the two processes are started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+# Flower's objects that are still on their way are looked for again after a tenth of a second, not after one.
+import flwr.supercore.inflatable.inflatable_utils as inflatable
+import httpx
+from flwr.app import Message
+from flwr.cli.build import build_fab_from_files
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.common.serde import context_from_proto, fab_to_proto, run_from_proto
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+    UnregisterNodeRequest,
+)
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+    SendTaskHeartbeatRequest,
+)
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
+from flwr.supercore.retry import RetryInvoker, make_simple_http_retry_invoker
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid import HttpGrid
+
+from shepherd.deploy.exchange import Received
+from shepherd.deploy.flower_records import TYPES, from_records, to_records
+from shepherd.deploy.flower_shell import SHELL
+from shepherd.deploy.gate import HEADER, operator_token
+from shepherd.deploy.refusal import Refused
+from shepherd.deploy.wire import Envelope
+from shepherd.errors import ShepherdError
+
+log = logging.getLogger(__name__)
+for _function in (inflatable.pull_objects, inflatable.pull_and_inflate_object_from_tree):
+    _function.__kwdefaults__["initial_backoff"] = 0.1  # type: ignore[index]
+
+_HEARTBEAT_S, _RETRY_S = 15.0, 5.0
+_ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+_LOST = (httpx.TransportError, httpx.HTTPStatusError, RunNotRunningException)
+#: What Flower's error codes mean here: the reason, and whether asking again may help.
+_REASONS = {
+    ErrorCode.MESSAGE_UNAVAILABLE: ("no answer came in time", True),
+    ErrorCode.REPLY_MESSAGE_UNAVAILABLE: ("its answer came too late to be kept", True),
+    ErrorCode.NODE_UNAVAILABLE: ("its connection was lost", True),
+    ErrorCode.CLIENT_APP_CRASHED: ("its training process stopped", True),
+}
+
+
+def patient(seconds: float) -> RetryInvoker:
+    """Return Flower's way of calling again, for so long, and without ending this process when it is refused."""
+    invoker = make_simple_http_retry_invoker()
+    gives_up = invoker.should_giveup
+    assert gives_up is not None
+
+    def should_give_up(error: Exception) -> bool:
+        """Say whether calling again cannot help; Flower would send itself an interrupt when it is refused."""
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 401:
+            return True
+        return gives_up(error)
+
+    invoker.should_giveup, invoker.max_time = should_give_up, seconds
+    return invoker
+
+
+class _Operator:
+    """Says at the gate that this is the coordinator."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.token = operator_token(secret)
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """Add the header."""
+        context.request.headers[HEADER] = self.token
+        return call_next(context)
+
+
+class FlowerLink:
+    """Carries envelopes through a SuperLink on this machine.
+
+    Parameters
+    ----------
+    address : str
+        The SuperLink's, ``host:port``, as this machine reaches it.
+    authority : bytes
+        The CA certificate, in PEM form.
+    secret : bytes
+        The federation's.
+    """
+
+    def __init__(self, address: str, authority: bytes, secret: bytes) -> None:
+        self.address, self.secret = address, secret
+        self._tls: dict[str, Any] = {"insecure": False, "root_certificates": authority}
+        self._control = ControlHttpClient.from_server_address(
+            address,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI"), _Operator(secret)],
+            retry_invoker=patient(_RETRY_S),
+            **self._tls,
+        )
+        self._nodes: dict[int, str] = {}
+        self._grid: Any = None
+        self._run = 0
+        self._out: dict[str, str] = {}  # message id -> site
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> FlowerLink:
+        self._begin_run()
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        status = SubStatus.COMPLETED if kind is None else SubStatus.FAILED
+        with contextlib.suppress(*_LOST):
+            request = PushTaskOutputRequest(sub_status=status, details=kind.__name__ if kind else "")
+            self._grid._runtime_client.PushTaskOutput(request)
+        with contextlib.suppress(*_LOST):
+            self._grid.close()
+
+    def admit(self, sites: Mapping[str, bytes]) -> None:
+        """Have exactly these sites, by name and public key, admitted: others are put out, also while a run goes on."""
+        nodes = self._control.ListNodes(ListNodesRequest()).nodes_info
+        known = {bytes(node.public_key): node for node in nodes if node.status != "unregistered"}
+        wanted = {_canonical(key): name for name, key in sites.items()}
+        for key in known.keys() - wanted.keys():
+            self._control.UnregisterNode(UnregisterNodeRequest(node_id=known[key].node_id))
+        admitted = {known[key].node_id: name for key, name in wanted.items() if key in known}
+        for key in wanted.keys() - known.keys():
+            request = RegisterNodeRequest(public_key=key, name=wanted[key])
+            admitted[self._control.RegisterNode(request).node_id] = wanted[key]
+        self._nodes = admitted
+
+    def online(self) -> Collection[str]:
+        """Return the names of the connected sites; none while the SuperLink is being started again."""
+        with self._kept_up():
+            return {self._nodes[node] for node in self._grid.get_node_ids() if node in self._nodes}
+        return ()
+
+    def send(self, messages: Mapping[str, Envelope], seconds: float) -> dict[str, str]:
+        """Push one message a site; none goes out while the SuperLink is being started again."""
+        ids = {name: node for node, name in self._nodes.items()}
+        going = {site: envelope for site, envelope in messages.items() if site in ids}
+        pushed = [
+            Message(
+                to_records(envelope),
+                dst_node_id=ids[site],
+                message_type=TYPES[envelope.kind],
+                group_id=str(envelope.round),
+                ttl=max(1.0, seconds),
+            )
+            for site, envelope in going.items()
+        ]
+        with self._kept_up():
+            sent = dict(zip(going, self._grid.push_messages(pushed), strict=True))
+            gone = {site: id for site, id in sent.items() if id}
+            self._out.update({id: site for site, id in gone.items()})
+            return gone
+        return {}
+
+    def receive(self, ids: Collection[str]) -> list[Received]:
+        """Pull what has come; a message that was out when its run was lost comes back as lost."""
+        lost = [
+            Received(id, reason="the SuperLink was gone", again=True) for id in ids if id not in self._out
+        ]
+        with self._kept_up():
+            pulled = list(self._grid.pull_messages([id for id in ids if id in self._out]))
+            return [*lost, *map(self._received, pulled)]
+        return lost
+
+    def _received(self, message: Message) -> Received:
+        id = message.metadata.reply_to_message_id
+        self._out.pop(id, None)
+        if message.has_error():
+            reason, again = _REASONS.get(message.error.code, ("its Flower app failed", False))
+            return Received(id, reason=reason, again=again)
+        try:
+            return Received(id, answer=from_records(message.content))
+        except Refused as error:
+            return Received(id, reason=str(error))
+
+    @contextlib.contextmanager
+    def _kept_up(self) -> Iterator[None]:
+        """Let a SuperLink that is away be away; one that no longer knows this run is given a new one."""
+        try:
+            yield
+        except httpx.TransportError:
+            log.debug("The SuperLink cannot be reached.")
+        except (httpx.HTTPStatusError, RunNotRunningException) as error:
+            log.warning(
+                "The SuperLink no longer knows this run (%s); it is begun again there.", type(error).__name__
+            )
+            with contextlib.suppress(*_LOST):
+                self._begin_run()
+
+    def _begin_run(self) -> None:
+        """Stop what an earlier coordinator left, and become the ServerApp of a new run."""
+        self._out.clear()
+        for run in self._control.ListRuns(ListRunsRequest()).run_dict.values():
+            if run.status.status != "finished":
+                self._control.StopRun(StopRunRequest(run_id=run.run_id))
+        fab, _ = build_fab_from_files({"pyproject.toml": SHELL})
+        wrapped = fab_to_proto(Fab(hashlib.sha256(fab).hexdigest(), fab, {}))
+        self._run = self._control.StartRun(StartRunRequest(fab=wrapped, federation="")).run_id
+        self._grid = HttpGrid(self.address, token=self._token(), **self._tls)
+        self._grid._retry_invoker = patient(_RETRY_S)
+        given = self._grid._runtime_client.PullTaskInput(PullTaskInputRequest())
+        # Flower's messages take their run from these, which is why a process has one run at a time.
+        TaskIdentity.task_id, TaskIdentity.run_id = given.task_id, given.run.run_id
+        TaskIdentity.node_id = context_from_proto(given.context).node_id
+        self._grid.set_run(run_from_proto(given.run))
+
+    def _token(self, seconds: float = 60.0) -> str:
+        """Return the token of this run's task; older tasks, which nobody works on any more, are passed over."""
+        signed = SuperExecAuthHttpInterceptor(master_secret=self.secret, protected_methods={_ACQUIRE})
+        named = RuntimeVersionHttpInterceptor(component_name="shepherd")
+        client = RuntimeHttpClient.from_server_address(
+            self.address, interceptors=[named, signed], retry_invoker=patient(_RETRY_S), **self._tls
+        )
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP]))
+            if answer.HasField("task") and answer.task.run_id == self._run:
+                client.close()
+                return str(answer.token)
+            time.sleep(0.05)
+        raise ShepherdError(
+            "The SuperLink did not give this run its task; start the coordinator again with --resume."
+        )
+
+    def _beat(self) -> None:
+        """Say again and again that this run is alive; whoever asks next finds out if it is not."""
+        while not self._stopped.wait(_HEARTBEAT_S):
+            with contextlib.suppress(*_LOST):
+                self._grid._runtime_client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+
+
+def _canonical(public_key: bytes) -> bytes:
+    """Return a public key in the form in which the SuperLink keeps it."""
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+    from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+    return public_key_to_bytes(load_ssh_public_key(public_key))  # type: ignore[arg-type]

@@ -1,0 +1,137 @@
+"""The site's end of Flower: this process takes messages from the SuperNode beside it, and answers them.
+
+It is the one process in which the base model stays loaded. It runs the installed Shepherd, whatever app the coordinator
+gave Flower. See `flower_link` for the private names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from flwr.app import Message
+from flwr.app.error import Error
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.common.serde import context_to_proto
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, PushTaskOutputRequest, SendTaskHeartbeatRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
+
+from shepherd.deploy.flower_link import patient
+from shepherd.deploy.flower_records import TYPES, from_records, to_records
+from shepherd.deploy.refusal import Refused
+from shepherd.deploy.wire import Envelope
+
+log = logging.getLogger(__name__)
+_ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+_POLL_S, _HEARTBEAT_S = 0.1, 15.0
+_LOST = (httpx.TransportError, httpx.HTTPStatusError, RunNotRunningException)
+
+Answer = Callable[[Envelope], Envelope]
+
+
+class FlowerWorker:
+    """Answers messages, one at a time.
+
+    Parameters
+    ----------
+    address : str
+        The SuperNode's port on this machine, ``127.0.0.1:port``.
+    secret : bytes
+        The secret it was started with.
+    answer : callable
+        Answers an envelope; it raises nothing.
+    """
+
+    def __init__(self, address: str, secret: bytes, answer: Answer) -> None:
+        self.address, self.answer = address, answer
+        self._tls: dict[str, Any] = {"insecure": True, "root_certificates": None}
+        named = RuntimeVersionHttpInterceptor(component_name="SuperExec")
+        signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE})
+        self._tasks = RuntimeHttpClient.from_server_address(
+            address, interceptors=[named, signed], retry_invoker=patient(1.0), **self._tls
+        )
+
+    def work(self, stopped: threading.Event) -> None:
+        """Answer until told to stop; a SuperNode that is away is waited for."""
+        while not stopped.is_set():
+            token = ""
+            with contextlib.suppress(*_LOST):
+                asked = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+                answer = self._tasks.AcquireTask(asked)
+                token = str(answer.token) if answer.HasField("task") else ""
+            if token:
+                self._do(token)
+            else:
+                stopped.wait(_POLL_S)
+
+    def _do(self, token: str) -> None:
+        """Do one task."""
+        client = RuntimeHttpClient.from_server_address(
+            self.address,
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"),
+                RuntimeTokenHttpInterceptor(token),
+            ],
+            retry_invoker=patient(30.0),
+            **self._tls,
+        )
+        done = threading.Event()
+        threading.Thread(target=_beat, args=(client, done), daemon=True).start()
+        try:
+            message, context, _, _ = pull_task_input(client)
+            push_message(client, self._reply(message), context)
+            output = PushTaskOutputRequest(
+                context=context_to_proto(context), sub_status=SubStatus.COMPLETED, details=""
+            )
+            client.PushTaskOutput(output)
+        except _LOST as error:
+            log.warning(
+                "A message was lost on its way (%s); the coordinator asks again.", type(error).__name__
+            )
+        except Exception as error:  # what Flower raises of a message that is none
+            log.warning("A message could not be taken from the SuperNode (%s).", type(error).__name__)
+            with contextlib.suppress(*_LOST):
+                client.PushTaskOutput(
+                    PushTaskOutputRequest(sub_status=SubStatus.FAILED, details="unreadable")
+                )
+        finally:
+            done.set()
+            client.close()
+
+    def _reply(self, message: Message) -> Message:
+        """Return the answer to a message; a message that is none of ours gets an error without any text of it."""
+        try:
+            asked = from_records(message.content)
+            if message.metadata.message_type != TYPES[asked.kind]:
+                raise Refused("The message is of another kind than it says.")
+        except Refused as error:
+            log.warning("Refused: %s", error)
+            return Message(
+                Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message
+            )
+        began = time.perf_counter()
+        answer = self.answer(asked)
+        log.info(
+            "Answered '%s' of round %d in %.1f s.", asked.kind, asked.round + 1, time.perf_counter() - began
+        )
+        return Message(to_records(answer), reply_to=message)
+
+
+def _beat(client: RuntimeHttpClient, done: threading.Event) -> None:
+    """Tell the SuperNode that the task is being worked on, until it is done."""
+    while not done.wait(_HEARTBEAT_S):
+        with contextlib.suppress(*_LOST):
+            client.SendTaskHeartbeat(SendTaskHeartbeatRequest())

@@ -1,0 +1,77 @@
+"""What a site keeps between messages: its own training state, its groups. It never leaves the site.
+
+The coordinator remembers only names. A round that was not committed is trained again from the same names, so a
+coordinator that goes back to a checkpoint finds every site where it was then.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from shepherd.deploy.refusal import Refused
+from shepherd.files import write_atomically
+from shepherd.tree import Tree, from_bytes, to_bytes
+
+_NAME = re.compile(r"(training|coreset|lasting)-(\d{6})")
+
+
+class KeptStates:
+    """The files of one run at one site.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, part: str, round: int, state: Tree) -> str:
+        """Keep `state` of ``training``, ``coreset`` or ``lasting`` and return its name; nothing is kept of nothing."""
+        if not state:
+            return ""
+        name = f"{part}-{round:06d}"
+        write_atomically(self._path(name), to_bytes(state))
+        return name
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return what was kept under `name`; nothing under no name.
+
+        Raises
+        ------
+        Refused
+            If there is no such file, or it is damaged: the coordinator's run and this site do not belong together.
+        """
+        if not name:
+            return {}
+        if not _NAME.fullmatch(name):
+            raise Refused("The coordinator asks for a state by a name that no site gives.")
+        try:
+            return from_bytes(self._path(name).read_bytes())
+        except (OSError, ValueError, KeyError, SafetensorError):
+            raise Refused(
+                f"This site no longer has what it kept as '{name}'; restore its state folder, or begin the run anew."
+            ) from None
+
+    def forget(self, *needed: str) -> None:
+        """Remove what is older than all of the names `needed`, but for the one before: of each part, two are left."""
+        for name in filter(None, needed):
+            match = _NAME.fullmatch(name)
+            if match is None:
+                continue
+            part, round = match[1], int(match[2])
+            older = sorted(path for path in self.folder.glob(f"{part}-*") if self._round(path) < round)
+            for path in older[:-1]:
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+    @staticmethod
+    def _round(path: Path) -> int:
+        return int(path.stem.rpartition("-")[2])

@@ -1,0 +1,45 @@
+"""Files that nobody else on the machine may read: keys and secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from shepherd.errors import ShepherdError
+from shepherd.files import explained
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all; at no moment can anybody else read it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with explained(path):
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def refuse_public(path: Path) -> None:
+    """Refuse a secret that everybody on the machine may read or change.
+
+    Its group may: that is how Kubernetes hands secrets to a process that is not root.
+
+    Raises
+    ------
+    ShepherdError
+        Saying how to mend it.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o007:
+        raise ShepherdError(
+            f"Everybody on this machine may read or change {path} (mode {mode:03o}); keep it to yourself with: "
+            f"chmod 600 '{path}'"
+        )

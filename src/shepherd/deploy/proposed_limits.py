@@ -1,0 +1,43 @@
+"""The limits that a run just fits into: what the coordinator proposes, and a site's owner then reviews."""
+
+from __future__ import annotations
+
+from shepherd.config import RunConfig
+from shepherd.deploy.limits import proxies
+from shepherd.deploy.settings import Limits
+from shepherd.model.base import load_base
+from shepherd.model.kinds import Lora
+
+
+def proposed_limits(config: RunConfig) -> Limits:
+    """Return limits that allow `config`, its base models by their fingerprints; the models are loaded for that.
+
+    Rank, epochs and tokens are the config's own; whatever else it needs is raised no further than it must be.
+
+    Raises
+    ------
+    ShepherdError
+        If a model cannot be loaded.
+    """
+    base = load_base(config.model)
+    models = {config.model.base: base.fingerprint}
+    sizes = [base.model.num_parameters()]
+    for name in proxies(config):
+        # A proxy of the base's own name is the same files, held without the head.
+        if name not in models:
+            from shepherd.model.proxy import load_proxy
+
+            proxy = load_proxy(name, str(base.device))
+            models[name] = proxy.fingerprint
+            sizes.append(proxy.backbone.num_parameters())
+    usual = Limits()
+    own = {} if config.training.steps else {"most_local_epochs": config.training.epochs}
+    rank = config.adapter.rank if isinstance(config.adapter, Lora) else usual.largest_rank
+    return Limits(
+        base_models=models,
+        largest_model=max(usual.largest_model, *sizes),
+        largest_rank=rank,
+        most_rounds=max(usual.most_rounds, config.rounds),
+        most_tokens=config.data.max_tokens,
+        **own,
+    )

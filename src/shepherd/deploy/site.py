@@ -1,0 +1,226 @@
+"""A site: what runs beside the data. It answers one message at a time, and remembers nothing but files of its own.
+
+Every question says all that the answer depends on, so a site that was killed, or is asked twice, answers the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shepherd.client import run_clients, summarise_client
+from shepherd.config import RunConfig
+from shepherd.data.encoding import EncodedExamples
+from shepherd.data.instructions import Instructions, read_instructions
+from shepherd.data.population import ClientView
+from shepherd.deploy.kept_states import KeptStates
+from shepherd.deploy.limits import check_adapter, check_allowed, check_base, check_round, check_work, proxies
+from shepherd.deploy.messages import Evaluation, Introduction, Summary, Told, Trained
+from shepherd.deploy.refusal import Refused
+from shepherd.deploy.settings import SiteSettings
+from shepherd.deploy.shared import digest, layout_digest, read_shared
+from shepherd.deploy.wire import Envelope, declared
+from shepherd.errors import ShepherdError
+from shepherd.machine import versions
+from shepherd.messages import ClientJob
+from shepherd.model.adapted import AdaptedModel
+from shepherd.model.adapter import Adapter
+from shepherd.model.base import load_base
+from shepherd.model.batch import load
+from shepherd.model.losses import example_losses
+from shepherd.model.proxy import load_proxy
+from shepherd.preparation import encoded
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything one config needs at this site: made once, and kept while the coordinator asks for the same.
+
+    Attributes
+    ----------
+    config : RunConfig
+        What the coordinator asks for, within the site's limits.
+    model : AdaptedModel
+        The base with the adapter in it.
+    examples, held_out : EncodedExamples
+        The site's own instructions, to train on and to evaluate on.
+    """
+
+    config: RunConfig
+    model: AdaptedModel
+    examples: EncodedExamples
+    held_out: EncodedExamples
+
+    def view(self, name: str, number: int) -> ClientView:
+        """Return the site's data as the client it is in the run."""
+        return ClientView(name, number, self.examples, np.arange(len(self.examples)))
+
+
+class Site:
+    """Answers the coordinator's questions.
+
+    Parameters
+    ----------
+    settings : SiteSettings
+        Who this site is, and what its owner allows.
+    data : str
+        A file of instructions, as `shepherd.data.instructions.read_instructions` takes it.
+    folder : Path
+        Where the site keeps what it encodes and what it remembers; nothing in it ever leaves.
+    """
+
+    def __init__(self, settings: SiteSettings, data: str, folder: Path) -> None:
+        self.settings = settings
+        self.data = data
+        self.folder = folder
+        self._ready: tuple[str, Ready] | None = None
+        self._answers = {
+            "hello": self._introduce,
+            "summarise": self._summarise,
+            "train": self._train,
+            "evaluate": self._evaluate,
+        }
+
+    @cached_property
+    def instructions(self) -> Instructions:
+        """The site's instructions, read once."""
+        return read_instructions(self.data, dict(self.settings.columns or {}) or None)
+
+    def answer(self, asked: Envelope) -> Envelope:
+        """Answer one question; whatever goes wrong becomes a sentence that holds nobody's text."""
+        try:
+            told = declared(Told, asked.body)
+            ready = self._made_ready(told)
+            return self._answers[asked.kind](asked, told, ready)
+        except Refused as error:
+            log.warning("Refused: %s", error)
+            return asked.refusal(str(error))
+        except ShepherdError as error:
+            log.error("%s", error)
+            return asked.refusal("the site has a problem of its own, which its owner finds in the site's log")
+        except Exception as error:  # its text may quote data, so only its kind is told
+            log.exception("The message could not be answered.")
+            return asked.refusal(
+                f"the site failed with {type(error).__name__}; its owner finds more in the site's log"
+            )
+
+    def _made_ready(self, told: Told) -> Ready:
+        key = digest({"config": told.config, "sites": told.sites})
+        if self._ready is None or self._ready[0] != key:
+            self._ready = None  # the old base makes room first
+            self._ready = (key, self._prepare(told))
+        return self._ready[1]
+
+    def _prepare(self, told: Told) -> Ready:
+        """Check what is asked for against the owner's limits, then load and encode."""
+        config, limits = read_shared(told.config), self.settings.limits
+        check_allowed(config, limits, told.sites)
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        base = load_base(config.model)
+        check_base(config.model.base, base.fingerprint, base.model.num_parameters(), limits)
+        model = AdaptedModel(base, config.adapter, config.seed)
+        check_adapter(model.initial.wire_bytes, limits)
+        for name in proxies(config):
+            proxy = load_proxy(name, str(model.device))
+            check_base(name, proxy.fingerprint, proxy.backbone.num_parameters(), limits)
+        config.coreset.prepare(model)
+        train, held_out = config.data.holdout.split(self.instructions, config.seed)
+        check_work(config, limits, len(train))
+        examples, kept_back = (
+            encoded(config, part, model, self.folder / "encoded") for part in (train, held_out)
+        )
+        return Ready(config, model, examples, kept_back)
+
+    def _introduce(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
+        said = Introduction(
+            examples=len(ready.examples),
+            truncated=ready.examples.truncated,
+            held_out=len(ready.held_out),
+            data=ready.examples.fingerprint,
+            base=ready.model.base.fingerprint,
+            layout=layout_digest(ready.model.layout),
+            versions=versions(),
+            threads=torch.get_num_threads(),
+            device=str(ready.model.device),
+        )
+        return asked.answer(asdict(said))
+
+    def _summarise(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
+        kept = self._kept(asked)
+        summary = summarise_client(
+            self._job(asked, told, ready, kept),
+            ready.view(self.settings.site, told.client),
+            ready.model,
+            ready.config.coreset,
+        )
+        said = Summary(
+            message=dict(summary.message),
+            kept=kept.write("coreset", asked.round, summary.kept),
+            lasting=kept.write("lasting", asked.round, summary.lasting),
+            seconds=summary.seconds,
+        )
+        kept.forget(said.kept, told.coreset)
+        return asked.answer(asdict(said))
+
+    def _train(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
+        kept, config = self._kept(asked), ready.config
+        job = self._job(asked, told, ready, kept)
+        view = ready.view(self.settings.site, told.client)
+        (update,) = run_clients(
+            [job], [view], ready.model, config.coreset, config.training, config.transforms
+        )
+        check_round(update.selected, update.examples, len(view), self.settings.limits)
+        if not np.isfinite(update.update.norm()):
+            raise Refused("this site's training diverged: its update is not finite; lower training.lr")
+        said = Trained(
+            selected=update.selected,
+            examples=update.examples,
+            tokens=update.tokens,
+            response_tokens=update.response_tokens,
+            steps=update.steps,
+            train_loss=update.train_loss,
+            update_norm=update.update_norm,
+            seconds=update.seconds,
+            kept=kept.write("training", asked.round, update.state),
+        )
+        kept.forget(told.training, told.coreset)
+        return asked.answer(asdict(said), update.update.to_bytes())
+
+    def _evaluate(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
+        began = time.perf_counter()
+        if len(ready.held_out) == 0:
+            raise Refused("this site keeps nothing back to evaluate on")
+        ready.model.write(_adapter(asked, ready))
+        losses = example_losses(ready.model, load(ready.held_out, range(len(ready.held_out))), None)
+        said = Evaluation(
+            losses.mean, int(losses.labels.sum()), len(ready.held_out), time.perf_counter() - began
+        )
+        return asked.answer(asdict(said))
+
+    def _job(self, asked: Envelope, told: Told, ready: Ready, kept: KeptStates) -> ClientJob:
+        state = {"training": kept.read(told.training), "coreset": kept.read(told.coreset)}
+        config = ready.config
+        return ClientJob(
+            told.client, asked.round, config.rounds, config.seed, _adapter(asked, ready), told.choice, state
+        )
+
+    def _kept(self, asked: Envelope) -> KeptStates:
+        # A run's id comes from outside; as a folder it is its fingerprint.
+        return KeptStates(self.folder / "kept" / digest({"run": asked.run})[:16])
+
+
+def _adapter(asked: Envelope, ready: Ready) -> Adapter:
+    """Read the adapter that came with a message, as any adapter from outside is read."""
+    try:
+        return Adapter.from_bytes(asked.adapter, ready.model.initial, "The coordinator's adapter")
+    except ShepherdError as error:
+        raise Refused(str(error)) from None

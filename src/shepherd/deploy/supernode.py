@@ -1,0 +1,62 @@
+"""Flower's SuperNode, as a process of its own: ``python -m shepherd.deploy.supernode BUNDLE STATE PORT``.
+
+The site starts and restarts it. It carries messages between the coordinator and the site's process, through a port of
+this machine that only who knows a secret made for it may use. It runs no code that it is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from shepherd.deploy.child import die_with_parent
+from shepherd.deploy.flower_shell import environment
+from shepherd.deploy.folder import Bundle
+
+#: Seconds between two looks for a message, where Flower has 3; each look is about a kilobyte.
+POLL_S = 0.25
+#: Seconds between two signs of life, where Flower has 30: a site that is gone is noticed after twice as many.
+HEARTBEAT_S = 10
+
+
+def command(bundle: Bundle, state: Path, port: int) -> list[str]:
+    """Return the command that starts it."""
+    return [sys.executable, "-m", __name__, str(bundle.path), str(state), str(port)]
+
+
+def process_environment(state: Path) -> dict[str, str]:
+    """Return what the command is started with."""
+    return environment(state / "flower")
+
+
+def main(bundle: Bundle, state: Path, port: int) -> None:
+    """Carry messages until the process is told to stop."""
+    die_with_parent()
+    os.umask(0o077)
+    import flwr.supercore.heartbeat as beats
+    import flwr.supernode.fleet_http_connection as connection
+    import flwr.supernode.start_client_internal as node
+    from flwr.supernode.cli import flower_supernode
+
+    pause = time.sleep
+    quick = SimpleNamespace(sleep=lambda seconds: pause(min(seconds, POLL_S)), time=time.time)
+    node.time = quick  # type: ignore[assignment]
+    for module in (connection, beats):
+        module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_S  # type: ignore[attr-defined]
+    sys.argv = [
+        "flower-supernode",
+        "--root-certificates", str(bundle.path / "ca.pem"),
+        "--auth-supernode-private-key", str(bundle.path / "site.key"),
+        "--superlink", bundle.settings.address,
+        "--host", "127.0.0.1", "--port", str(port),
+        "--isolation", "process",
+        "--superexec-auth-secret-file", str(state / "secret"),
+    ]  # fmt: skip
+    flower_supernode()
+
+
+if __name__ == "__main__":
+    main(Bundle(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))

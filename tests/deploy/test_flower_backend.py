@@ -1,0 +1,249 @@
+"""Sites over a link without a network: the simulator's adapter, and what becomes of sites that are lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from memory_link import MemoryLink
+
+from shepherd.config import RunConfig, parse_config
+from shepherd.data.instructions import read_instructions
+from shepherd.deploy.coordinator import Coordinator
+from shepherd.deploy.settings import FederationSettings, Limits, SiteSettings
+from shepherd.deploy.site import Site
+from shepherd.deploy.wire import Envelope
+from shepherd.errors import ShepherdError
+from shepherd.federation import Observer
+from shepherd.runs import execute
+from tiny_runs import tiny_values
+
+NAMES = ["anna", "berta", "carla"]
+FEDHDS = {"name": "fedhds", "smallest_group": 2}
+TURBO = {"name": "relevant", "then": {"name": "fedhds", "smallest_group": 2, "every": "once"}}
+SETTINGS = FederationSettings(
+    federation="0" * 16, name="test", host="localhost", join_timeout_s=5, round_timeout_s=5
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clients as files, and a hold-out."""
+    folder = tmp_path_factory.mktemp("clients")
+    table = read_instructions("meadow", rows=72).table
+    for number, part in enumerate(np.array_split(np.arange(60), 3)):
+        _write(folder / f"local_training_{number}.jsonl", [table[int(row)] for row in part])
+    _write(folder / "global_test.jsonl", [table[row] for row in range(60, 72)])
+    (folder / "clients.json").write_text(json.dumps(NAMES))
+    return folder
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    kept = [
+        {**{key: row[key] for key in ("instruction", "context", "category")}, "response": row["responses"][0]}
+        for row in rows
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+
+
+@pytest.fixture
+def values(tiny_base: Path, tmp_path: Path, files: Path) -> dict[str, Any]:
+    """A tiny run over the three clients."""
+    allocation = {"name": "files", "path": str(files)}
+    participation = {"name": "random", "fraction": 1.0}
+    return tiny_values(tiny_base, tmp_path, allocation=allocation, participation=participation)
+
+
+def config_of(values: dict[str, Any], name: str, **changes: Any) -> RunConfig:
+    return parse_config({**values, **changes, "run": {**values["run"], "name": name}})
+
+
+def site(name: str, files: Path, folder: Path, base: Path, **limits: Any) -> Site:
+    allowed = Limits(base_models={str(base): "any"}, **{"fewest_sites": 1, **limits})
+    settings = SiteSettings(
+        federation="0" * 16,
+        federation_name="test",
+        site=name,
+        address="localhost:1",
+        threads=1,
+        limits=allowed,
+    )
+    return Site(settings, str(files / f"local_training_{NAMES.index(name)}.jsonl"), folder / name)
+
+
+@pytest.fixture
+def link(files: Path, tmp_path: Path, tiny_base: Path) -> MemoryLink:
+    """The three sites."""
+    return MemoryLink({name: site(name, files, tmp_path / "sites", tiny_base).answer for name in NAMES})
+
+
+def over(link: MemoryLink, config: RunConfig, **options: Any) -> Coordinator:
+    return Coordinator(config, options.pop("settings", SETTINGS), link, NAMES, poll_s=0.001, **options)
+
+
+def adapter(config: RunConfig) -> bytes:
+    return (config.run.directory / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def lines(config: RunConfig) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (config.run.directory / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "machine"} for line in found]
+
+
+class Stop(Observer):
+    """Interrupts after a round."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def committed(self, state: Any, _: Any) -> None:
+        if state.round == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"coreset": FEDHDS},
+        {"coreset": TURBO},
+        {"training": {"lr": 1e-2, "batch_size": 4, "stateful": True}},
+        {"participation": {"name": "random", "count": 2}, "transforms": [{"name": "clip", "norm": 0.1}]},
+    ],
+    ids=["fedavg", "fedhds", "kept groups", "stateful", "clipped pairs"],
+)
+def test_sites_give_the_simulators_adapter_byte_for_byte(
+    values: dict[str, Any], link: MemoryLink, changes: dict[str, Any]
+) -> None:
+    simulated, real = (config_of(values, name, **changes) for name in ("simulated", "real"))
+    execute(simulated)
+    with pytest.raises(KeyboardInterrupt):  # and so it does when the coordinator is stopped on the way
+        over(link, real, observers=[Stop(after=2)]).run()
+    over(link, real).run(resume=True)
+    assert adapter(real) == adapter(simulated)
+    assert lines(real) == lines(simulated)
+
+
+def test_what_a_stateful_site_keeps_stays_at_the_site(
+    values: dict[str, Any], link: MemoryLink, tmp_path: Path
+) -> None:
+    config = config_of(values, "kept", training={"lr": 1e-2, "batch_size": 4, "stateful": True})
+    over(link, config).run()
+    kept = list((tmp_path / "sites" / "anna" / "kept").rglob("training-*.safetensors"))
+    assert len(kept) == 3
+    assert all(
+        file.stat().st_size < 400
+        for file in config.run.directory.rglob("checkpoints/clients/**/*.safetensors")
+    )
+    asked = link.sent["anna"][-1]
+    assert asked.body["training"] == "training-000001"
+    assert len(asked.buffers()["body"]) < 2000
+
+
+def test_a_site_that_is_away_is_left_out_and_the_round_goes_on(
+    values: dict[str, Any], link: MemoryLink
+) -> None:
+    lost: list[tuple[int, str, str]] = []
+
+    class Away(Observer):
+        def committed(self, state: Any, _: Any) -> None:
+            link.away = {"berta"} if state.round == 1 else set()
+
+    settings = SETTINGS.model_copy(update={"round_timeout_s": 0.3})
+    config = config_of(values, "away")
+    over(link, config, settings=settings, observers=[Away()], lost=lambda *told: lost.append(told)).run()
+    trained = [line["clients"] for line in lines(config) if line["scope"] == "round"]
+    assert trained == [3, 2, 3]
+    assert [(round, name) for round, name, _ in lost] == [(2, "berta")]
+    assert "not connected" in lost[0][2]
+
+
+def test_too_few_sites_stop_the_run_with_the_last_round_whole(
+    values: dict[str, Any], link: MemoryLink
+) -> None:
+    class Away(Observer):
+        def committed(self, state: Any, _: Any) -> None:
+            link.away = {"berta", "carla"} if state.round == 1 else set()
+
+    settings = SETTINGS.model_copy(update={"round_timeout_s": 0.2})
+    config, whole = config_of(values, "few"), config_of(values, "whole")
+    with pytest.raises(ShepherdError, match=r"Only 1 of 3 sites answered in round 2.*--resume"):
+        over(link, config, settings=settings, observers=[Away()]).run()
+    link.away = set()
+    over(link, config).run(resume=True)
+    over(link, whole).run()
+    assert adapter(config) == adapter(whole)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        (lambda e: Envelope(e.kind, e.run, e.round + 1, e.body, e.adapter), "another question"),
+        (lambda e: Envelope(e.kind, e.run, e.round, e.body, e.adapter[:-8]), "not a safetensors file"),
+        (lambda e: Envelope(e.kind, e.run, e.round, e.body, b"\x80\x04K\x01."), "not a safetensors file"),
+        (lambda e: Envelope(e.kind, e.run, e.round, e.body, e.adapter + b"0" * 2**21), "more than"),
+        (lambda e: Envelope(e.kind, e.run, e.round, {**e.body, "steps": -1}, e.adapter), "'steps'"),
+        (lambda e: Envelope(e.kind, e.run, e.round, {"update": 1}, e.adapter), "other fields"),
+        (lambda e: Envelope(e.kind, e.run, e.round, e.body, nan_like(e.adapter)), "not finite"),
+    ],
+    ids=["another round", "cut", "pickle", "too large", "negative", "fields", "NaN"],
+)
+def test_an_answer_that_no_honest_site_gives_is_dropped_with_its_reason(
+    values: dict[str, Any], link: MemoryLink, spoilt: Any, reason: str
+) -> None:
+    honest, lost = link.sites["carla"], []
+    link.sites["carla"] = lambda asked: spoilt(honest(asked)) if asked.kind == "train" else honest(asked)
+    config = config_of(values, "spoilt", rounds=1)
+    over(link, config, lost=lambda *told: lost.append(told)).run()
+    ((round, name, said),) = lost
+    assert (round, name) == (1, "carla")
+    assert reason in said
+
+
+def nan_like(adapter: bytes) -> bytes:
+    from safetensors.torch import load, save
+
+    return save({name: tensor * float("nan") for name, tensor in load(adapter).items()})
+
+
+def test_a_site_refuses_what_its_owner_does_not_allow(
+    values: dict[str, Any], link: MemoryLink, files: Path, tmp_path: Path, tiny_base: Path, caplog: Any
+) -> None:
+    link.sites["anna"] = site("anna", files, tmp_path, tiny_base, largest_rank=1).answer
+    over(link, config_of(values, "limited", rounds=1)).run()
+    assert "Site 'anna' does not take part" in caplog.text
+    assert "limits.largest_rank" in caplog.text
+
+
+def test_what_goes_wrong_at_a_site_crosses_as_the_name_of_its_type(
+    link: MemoryLink, values: dict[str, Any], caplog: Any, monkeypatch: Any
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("the patient's name")
+
+    monkeypatch.setattr("shepherd.deploy.site.run_clients", fail)
+    with pytest.raises(ShepherdError, match="Only 0 of 3"):
+        over(link, config_of(values, "failing", rounds=1)).run()
+    told = [record.message for record in caplog.records if record.name.startswith("shepherd.deploy.backend")]
+    assert any("ZeroDivisionError" in line for line in told)
+    assert not any("patient" in line for line in told)
+
+
+def test_sites_evaluate_where_the_coordinator_has_no_hold_out(
+    values: dict[str, Any], link: MemoryLink
+) -> None:
+    holdout = {"name": "fraction", "fraction": 0.2}
+    changes = {"allocation": {"name": "iid", "clients": 3}, "data": {**values["data"], "holdout": holdout}}
+    config = (
+        config_of(values, "federated evaluation", **changes)
+        if False
+        else config_of(values, "evaluated", **changes)
+    )
+    over(link, config).run()
+    first, *_, last = [line for line in lines(config) if line["scope"] == "global"]
+    assert set(last["loss_by_client"]) == set(NAMES)
+    assert last["loss"] < first["loss"]
+    assert last["examples"] == 12
