@@ -11,7 +11,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 for _function in (inflatable.pull_objects, inflatable.pull_and_inflate_object_from_tree):
     _function.__kwdefaults__["initial_backoff"] = 0.1  # type: ignore[index]
 
-_HEARTBEAT_S, _RETRY_S = 15.0, 5.0
+_HEARTBEAT_S, _RETRY_S = 10.0, 5.0
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 _LOST = (httpx.TransportError, httpx.HTTPStatusError, RunNotRunningException)
 #: What Flower's error codes mean here: the reason, and whether asking again may help.
@@ -110,10 +110,15 @@ class FlowerLink:
         The CA certificate, in PEM form.
     secret : bytes
         The federation's.
+    sites : callable
+        Returns the public key of every site that is to be admitted, by name; it is asked again and again, so that who
+        is removed is put out also while a run goes on.
     """
 
-    def __init__(self, address: str, authority: bytes, secret: bytes) -> None:
-        self.address, self.secret = address, secret
+    def __init__(
+        self, address: str, authority: bytes, secret: bytes, sites: Callable[[], Mapping[str, bytes]]
+    ) -> None:
+        self.address, self.secret, self.sites = address, secret, sites
         self._tls: dict[str, Any] = {"insecure": False, "root_certificates": authority}
         self._control = ControlHttpClient.from_server_address(
             address,
@@ -128,6 +133,7 @@ class FlowerLink:
         self._stopped = threading.Event()
 
     def __enter__(self) -> FlowerLink:
+        self._admit()
         self._begin_run()
         threading.Thread(target=self._beat, daemon=True).start()
         return self
@@ -143,11 +149,11 @@ class FlowerLink:
         with contextlib.suppress(*_LOST):
             self._grid.close()
 
-    def admit(self, sites: Mapping[str, bytes]) -> None:
-        """Have exactly these sites, by name and public key, admitted: others are put out, also while a run goes on."""
+    def _admit(self) -> None:
+        """Have exactly the federation's sites admitted."""
         nodes = self._control.ListNodes(ListNodesRequest()).nodes_info
         known = {bytes(node.public_key): node for node in nodes if node.status != "unregistered"}
-        wanted = {_canonical(key): name for name, key in sites.items()}
+        wanted = {_canonical(key): name for name, key in self.sites().items()}
         for key in known.keys() - wanted.keys():
             self._control.UnregisterNode(UnregisterNodeRequest(node_id=known[key].node_id))
         admitted = {known[key].node_id: name for key, name in wanted.items() if key in known}
@@ -254,10 +260,11 @@ class FlowerLink:
         )
 
     def _beat(self) -> None:
-        """Say again and again that this run is alive; whoever asks next finds out if it is not."""
+        """Say again and again that this run is alive, and who is admitted."""
         while not self._stopped.wait(_HEARTBEAT_S):
             with contextlib.suppress(*_LOST):
                 self._grid._runtime_client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+                self._admit()
 
 
 def _canonical(public_key: bytes) -> bytes:

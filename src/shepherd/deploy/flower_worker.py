@@ -40,6 +40,7 @@ _POLL_S, _HEARTBEAT_S = 0.1, 15.0
 _LOST = (httpx.TransportError, httpx.HTTPStatusError, RunNotRunningException)
 
 Answer = Callable[[Envelope], Envelope]
+Answered = Callable[[Envelope, Envelope, float], None]
 
 
 class FlowerWorker:
@@ -53,10 +54,12 @@ class FlowerWorker:
         The secret it was started with.
     answer : callable
         Answers an envelope; it raises nothing.
+    answered : callable
+        Told each question, its answer, and the seconds it took.
     """
 
-    def __init__(self, address: str, secret: bytes, answer: Answer) -> None:
-        self.address, self.answer = address, answer
+    def __init__(self, address: str, secret: bytes, answer: Answer, answered: Answered) -> None:
+        self.address, self.answer, self.answered = address, answer, answered
         self._tls: dict[str, Any] = {"insecure": True, "root_certificates": None}
         named = RuntimeVersionHttpInterceptor(component_name="SuperExec")
         signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE})

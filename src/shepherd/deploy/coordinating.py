@@ -1,0 +1,143 @@
+"""Running the coordinator: the SuperLink beside this process, the link to it, and the run over the sites."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import ssl
+import urllib.request
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from shepherd.config import RunConfig
+from shepherd.deploy import superlink
+from shepherd.deploy.child import Child, wait_until
+from shepherd.deploy.coordinator import Coordinator, LostSite
+from shepherd.deploy.exchange import Link
+from shepherd.deploy.flower_shell import be_quiet, check_release
+from shepherd.deploy.folder import FederationFolder
+from shepherd.deploy.settings import FederationSettings, joined_address
+from shepherd.errors import ShepherdError
+from shepherd.federation import Observer
+from shepherd.files import explained, held
+from shepherd.runs import Run
+
+log = logging.getLogger(__name__)
+_STARTING_S = 120.0
+
+
+def coordinate(
+    folder: FederationFolder,
+    config: RunConfig,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    lost: LostSite = lambda round, site, reason: None,
+) -> Run:
+    """Run a config over the sites of a federation, to its end.
+
+    Parameters
+    ----------
+    folder : FederationFolder
+        The federation.
+    config : RunConfig
+        The run.
+    resume : bool
+        Go on with a run that was stopped.
+    observers : sequence of Observer
+        Told what happens; one that has a `linked` method is given the link.
+    lost : callable
+        Told the round, the site and the reason when one is not part of a round.
+
+    Raises
+    ------
+    ShepherdError
+        For anything that cannot be used; what was committed before is kept.
+    """
+    check_release()
+    settings = folder.settings
+    if len(folder.sites()) < settings.minimum_sites:
+        raise ShepherdError(
+            f"{folder.path} has {len(folder.sites())} sites, and minimum_sites in federation.yaml is "
+            f"{settings.minimum_sites}; add some with `shepherd federation add-site {folder.path} NAME`."
+        )
+    taken = f"Another coordinator runs the federation in {folder.path}; stop it first."
+    with held(folder.path / ".coordinator.lock", taken), connected(folder) as link:
+        for observer in observers:
+            if hasattr(observer, "linked"):
+                observer.linked(link)
+        found = Coordinator(config, settings, link, folder.sites(), observers, lost).run(resume)
+    # What was on its way lies in the database's pages; nothing of a finished run needs it.
+    shutil.rmtree(state_of(folder), ignore_errors=True)
+    return found
+
+
+def state_of(folder: FederationFolder) -> Path:
+    """Return where a running coordinator keeps what its SuperLink must not forget."""
+    return folder.path / "state"
+
+
+@contextmanager
+def connected(folder: FederationFolder) -> Iterator[Link]:
+    """Start the SuperLink, and be linked to it; it is started again whenever it ends."""
+    state = state_of(folder)
+    with explained(state):
+        (state / "flower").mkdir(parents=True, exist_ok=True, mode=0o700)
+    be_quiet(state / "flower")
+    from shepherd.deploy.flower_link import FlowerLink
+
+    settings, last = folder.settings, deque[str](maxlen=20)
+    with ExitStack() as stack:
+        heard = stack.enter_context((state / "superlink.log").open("a", encoding="utf-8"))
+
+        def hear(line: str) -> None:
+            """Keep what the SuperLink says."""
+            last.append(line)
+            heard.write(line + "\n")
+            heard.flush()
+
+        command = superlink.command(folder, state)
+        child = Child(command, superlink.process_environment(state), hear, pause_s=2.0)
+        stack.enter_context(child)
+        if (
+            not wait_until(lambda: _healthy(folder, settings) or child.starts > 2, _STARTING_S)
+            or child.starts > 2
+        ):
+            raise ShepherdError(_why(last, settings))
+        link = FlowerLink(
+            local_address(settings),
+            folder.authority.read_bytes(),
+            folder.secret.read_bytes(),
+            lambda: {name: folder.public_key(name) for name in folder.sites()},
+        )
+        yield stack.enter_context(link)
+
+
+def local_address(settings: FederationSettings) -> str:
+    """Return where this machine reaches its own SuperLink."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    return joined_address(everywhere.get(settings.bind, settings.bind), settings.port)
+
+
+def _healthy(folder: FederationFolder, settings: FederationSettings) -> bool:
+    context = ssl.create_default_context(cafile=str(folder.authority))
+    # No proxy stands between this process and its own SuperLink.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    try:
+        with opener.open(f"https://{local_address(settings)}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _why(last: Sequence[str], settings: FederationSettings) -> str:
+    said = " ".join(last).lower()
+    if "address already in use" in said:
+        return f"Port {settings.port} is taken; stop what uses it, or change the port in federation.yaml."
+    if "cannot assign requested address" in said:
+        return f"This machine has no address {settings.bind}; correct bind in federation.yaml."
+    end = next((line for line in reversed(last) if line.strip()), "it said nothing")
+    return f"The SuperLink does not start ({end[:200]}); `shepherd doctor` looks for the reason."

@@ -1,0 +1,119 @@
+"""Running a site: a SuperNode beside this process, which carries messages; the training is done here."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from shepherd.deploy import supernode
+from shepherd.deploy.bundle import Bundle
+from shepherd.deploy.child import Child
+from shepherd.deploy.flower_shell import be_quiet, check_release
+from shepherd.deploy.private_files import write_private
+from shepherd.deploy.site import Site
+from shepherd.deploy.wire import Envelope
+from shepherd.files import explained, held
+
+log = logging.getLogger(__name__)
+#: What Flower's SuperNode says when it cannot go on, and what that means to a site's owner.
+_MEANINGS = (
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "The coordinator shows a certificate that this bundle's ca.pem did not sign, or of another name; ask the "
+        "coordinator whether the bundle and the address are right.",
+    ),
+    (
+        "2004",
+        "The coordinator does not let this site in: its key is not on the list, or the site's last connection is not "
+        "yet given up (which takes half a minute). Trying again.",
+    ),
+    ("Connection attempt failed", "The coordinator at {address} cannot be reached. Trying again."),
+    ("does not recognize", "The coordinator no longer knows this connection. Connecting anew."),
+)
+
+
+def work(
+    bundle: Bundle,
+    data: str,
+    folder: Path,
+    stopped: threading.Event,
+    told: Callable[[str], None] = lambda sentence: None,
+    answered: Callable[[Envelope, Envelope, float], None] = lambda asked, answer, seconds: None,
+) -> None:
+    """Take part in a federation until told to stop.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Who the site is.
+    data : str
+        Its file of instructions.
+    folder : Path
+        Where the site keeps what it encodes and remembers.
+    stopped : threading.Event
+        Ends it.
+    told : callable
+        Given a sentence when the connection changes.
+    answered : callable
+        Told each question, its answer, and the seconds it took.
+
+    Raises
+    ------
+    ShepherdError
+        If the bundle or the data cannot be used, or another process is this site already.
+    """
+    check_release()
+    bundle.check()
+    with explained(folder):
+        (folder / "flower").mkdir(parents=True, exist_ok=True, mode=0o700)
+    site = Site(bundle.settings, data, folder)
+    site.instructions  # noqa: B018, what cannot be read is said before anybody is told of this site
+    with (
+        held(folder / ".lock", f"Another process is the site in {folder}; stop it first."),
+        ExitStack() as stack,
+    ):
+        be_quiet(folder / "flower")
+        from shepherd.deploy.flower_worker import FlowerWorker
+
+        secret, port = secrets.token_bytes(32), _free_port()
+        write_private(folder / "secret", secret)
+        heard = stack.enter_context((folder / "supernode.log").open("a", encoding="utf-8"))
+        listener = _Listener(heard.write, told, bundle.settings.address)
+        command = supernode.command(bundle, folder, port)
+        stack.enter_context(Child(command, supernode.process_environment(folder), listener.hear))
+        worker = FlowerWorker(f"127.0.0.1:{port}", secret, site.answer, answered)
+        worker.work(stopped)
+
+
+class _Listener:
+    """Understands what the SuperNode says, and says it once."""
+
+    def __init__(self, write: Callable[[str], object], told: Callable[[str], None], address: str) -> None:
+        self.write, self.told, self.address = write, told, address
+        self.last = ""
+
+    def hear(self, line: str) -> None:
+        """Keep a line; tell what it means, unless that was said last."""
+        self.write(line + "\n")
+        sentence = "Connected to the coordinator." if "SuperNode ID" in line else self._meaning(line)
+        if sentence and sentence != self.last:
+            self.last = sentence
+            self.told(sentence)
+
+    def _meaning(self, line: str) -> str:
+        for sign, meaning in _MEANINGS:
+            if sign in line:
+                return meaning.format(address=self.address)
+        return ""
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
