@@ -40,6 +40,70 @@ def test_presets_lists_and_prints(shepherd: Any) -> None:
     assert "did you mean 'quickstart'?" in refusal(shepherd("presets", "quikstart"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["answr"], "Did you mean 'answer'?"),
+        (["presets", "--bogus"], "--bogus"),
+        (["run", "quickstart", "--resum"], "--resume"),
+        (["generate"], "Missing argument 'RUN'."),
+        (["compare", "--format"], "'--format' requires an argument."),
+        (["judge", "--count", "0"], "Invalid value for '--count'"),
+        (["--"], "Missing command."),
+    ],
+)
+def test_a_command_that_is_typed_wrong(shepherd: Any, arguments: list[str], said: str) -> None:
+    told = refusal(shepherd(*arguments))
+    assert told.count(said) == 1
+    assert told.endswith(" --help'.")
+    assert shepherd(*arguments)[2].count("\n") == 1
+
+
+def test_help_of_everything(shepherd: Any) -> None:
+    from shepherd.cli.terminal import app
+
+    code, _, errors = shepherd()
+    assert code == 2
+    assert "Usage:" in errors
+    for command in ([], *([found.callback.__name__] for found in app.registered_commands)):  # type: ignore[union-attr]
+        code, printed, errors = shepherd(*command, "--help")
+        assert (code, errors) == (0, "")
+        assert "Usage:" in printed
+
+
+def test_an_argument_that_is_not_utf_8(shepherd: Any) -> None:
+    said = refusal(shepherd("generate", "runs/x", "--prompt", os.fsdecode(b"a\xff")))
+    assert "The argument 'a\\xff' is not UTF-8 text" in said
+
+
+@pytest.mark.parametrize("command", [["compare", "nowhere", "--seeds"], ["score", "--by", "category"]])
+def test_a_picture_of_another_form_is_refused_before_anything_is_read(
+    shepherd: Any, command: list[str]
+) -> None:
+    assert ".png or .svg" in refusal(shepherd(*command, "--figure", "x.pdf"))
+
+
+def test_one_of_something_is_said_so(shepherd: Any, config: str) -> None:
+    assert "1 cell, 1 to run." in shepherd("sweep", config, "--dry-run")[1]
+
+
+def test_harness_says_where_its_results_are_kept(
+    shepherd: Any, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shepherd.config import parse_config
+
+    task = tmp_path / "own.jsonl"
+    task.write_text('{"question": "Say a.", "answer": "a"}\n')
+    done = {"metrics": {"acc": {"value": 1.0}}, "parts": {}, "examples": 1, "cut": 0, "settings": {}}
+    monkeypatch.setattr("shepherd.evaluation.lm_evaluation.require_lm_eval", lambda: None)
+    monkeypatch.setattr("shepherd.evaluation.harness.examine", lambda *_: {"own": done})
+    run = execute(parse_config({**tiny, "rounds": 0})).directory
+    code, printed, errors = shepherd("harness", run, "--task-file", task, "--format", "csv")
+    assert code == 0
+    assert "Kept in" not in printed
+    assert f"Kept in {run / 'harness.json'}" in errors
+
+
 def test_allocate_writes_clients_table_and_picture(shepherd: Any, config: str, tiny: dict[str, Any]) -> None:
     code, printed, _ = shepherd("allocate", config)
     folder = Path(tiny["run"]["root"]) / "tiny"

@@ -43,6 +43,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> None:
         if config.allocation.clients > 50:
             raise ShepherdError("That many clients need more.")
         (folder / "adapter").mkdir(parents=True)
+        (folder / "adapter" / "adapter_config.json").touch()
         (folder / "config.yaml").write_text(config.to_yaml())
         environment = {"data": {"holdout_fingerprint": f"{config.data.rows} {config.seed}"}}
         (folder / "environment.json").write_text(json.dumps(environment))

@@ -24,7 +24,9 @@ from shepherd.preparation import Dealt, deal
 from shepherd.randomness import generator
 from shepherd.report.html import write_report
 from shepherd.report.record import Record
+from shepherd.report.specialists import note_specialists
 from shepherd.run_directory import RunDirectory
+from shepherd.run_files import is_finished
 from shepherd.runs import Run, execute, load_run
 from shepherd.settings import nearest
 from shepherd.torchrun import started_by_torchrun
@@ -186,6 +188,8 @@ def run_baselines(
     chosen = alone.choose(dealt, config.seed)  # who cannot be found is missed now, and not after the training
     federated = _completed(config, config.run.name, progress).record
     clients = list(dict.fromkeys(chosen.values()))
+    specialists = {alone_label(dealt, chosen[kinds]): kinds for kinds in map("+".join, alone.holding)}
+    note_specialists(config.run.directory / "baselines", specialists)
     for label, derived in baseline_configs(config, federated, dealt, clients, budget):
         _completed(derived, label, progress)
     write_report(config.run.directory)
@@ -195,7 +199,7 @@ def run_baselines(
 def _completed(
     config: RunConfig, label: str, progress: Callable[[str], AbstractContextManager[Observer]]
 ) -> Run:
-    if (config.run.directory / "adapter").is_dir():
+    if is_finished(config.run.directory):
         RunDirectory(config.run.directory).open(config, resume=True)
         return load_run(config.run.directory)
     with progress(label) as observer:

@@ -14,6 +14,13 @@ from shepherd.errors import ShepherdError
 Metric = dict[str, Any]
 
 
+def is_finished(folder: Path) -> bool:
+    """Say whether the run or baseline in a folder is done: the adapter is what a run writes last, and as a whole."""
+    from shepherd.model.adapter import CONFIG_FILE  # brings torch
+
+    return (folder / "adapter" / CONFIG_FILE).is_file()
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the resolved config of a run directory."""
     return _mapping(folder, "config.yaml", yaml.safe_load)
@@ -57,7 +64,7 @@ def _check_metric(line: Metric, where: str) -> None:
         raise ShepherdError(f"{where}, has no loss that is a number; repeat the run or delete that line.")
 
 
-def read_json_lines(path: Path, appended: bool = False) -> list[dict[str, Any]]:
+def read_json_lines(path: Path, appended: bool = False, advice: str | None = None) -> list[dict[str, Any]]:
     """Return the objects of a JSON-lines file; none if there is no such file.
 
     Parameters
@@ -66,6 +73,8 @@ def read_json_lines(path: Path, appended: bool = False) -> list[dict[str, Any]]:
         The file.
     appended : bool
         Whether lines are appended to it: what a kill left of a last one is ignored.
+    advice : str, optional
+        What to do about a damaged file, where it is not a run's: the end of the sentence.
 
     Raises
     ------
@@ -78,23 +87,23 @@ def read_json_lines(path: Path, appended: bool = False) -> list[dict[str, Any]]:
         # Not splitlines(): it also cuts at characters that JSON allows inside a string.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ShepherdError(f"{path} cannot be read ({error}); restore it or repeat the run.") from error
-    return list(_objects(lines[:-1] if appended else lines, path))
+        what = advice or "restore it or repeat the run"
+        raise ShepherdError(f"{path} cannot be read ({error}); {what}.") from error
+    what = advice or "resume the run or delete that line"
+    return list(_objects(lines[:-1] if appended else lines, path, what))
 
 
-def _objects(lines: list[str], path: Path) -> Iterator[dict[str, Any]]:
+def _objects(lines: list[str], path: Path, advice: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _object(line, f"{path}, line {number}")
+            yield _object(line, f"{path}, line {number}", advice)
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _object(line: str, where: str, advice: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ShepherdError(
-            f"{where}, is no JSON object (a write cut short?); resume the run or delete that line."
-        )
+        raise ShepherdError(f"{where}, is no JSON object (a write cut short?); {advice}.")
     return value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shepherd.chat.models import Speaker, open_speakers
+from shepherd.chat.models import Sent, Speaker, open_speakers
 from shepherd.chat.speech import speak
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.decoding import DecodingSettings
@@ -70,6 +70,7 @@ def test_the_prompt_as_sent(speakers: list[Speaker]) -> None:
     tokenizer = speakers[1].model.tokenizer
     assert sent.tokens == [tokenizer.bos_token_id, *tokenizer.encode(sent.text, add_special_tokens=False)]
     assert sent.note == f"Prompt: {len(sent.tokens)} tokens."
+    assert Sent("a", [1], cut=False).note == "Prompt: 1 token."
 
 
 def test_a_prompt_too_long_is_cut_as_in_training_and_shown_so(speakers: list[Speaker]) -> None:

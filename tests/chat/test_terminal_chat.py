@@ -12,6 +12,7 @@ from rich.console import Console
 
 from shepherd.chat.models import Speaker
 from shepherd.chat.terminal import TerminalChat
+from shepherd.errors import ShepherdError
 from shepherd.evaluation.decoding import DecodingSettings
 
 
@@ -71,6 +72,17 @@ def test_settings_change_and_what_cannot_be_used_is_said(talk: Any) -> None:
         "Write a prompt, or /help.",
     ):
         assert said in printed
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_bytes_that_are_no_text_end_the_chat_with_a_sentence(
+    speakers: list[Speaker], monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    typed = io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8", errors=errors)
+    monkeypatch.setattr("sys.stdin", typed)
+    chat = TerminalChat(speakers, DecodingSettings(), Console(file=io.StringIO()))
+    with pytest.raises(ShepherdError, match="standard input is not UTF-8"):
+        chat.run()
 
 
 def test_an_interrupt_stops_the_answer_and_not_the_chat(

@@ -113,6 +113,18 @@ def test_passing_trouble_is_tried_again(judge_server, settings_for, store, quest
     assert len(store.path.read_text().splitlines()) == 4
 
 
+def test_waiting_is_said_once_and_without_what_was_asked(
+    judge_server, settings_for, store, questions, caplog
+) -> None:
+    judge_server.script.extend([error(429, "too many like 'question 1'", {"Retry-After": "0.01"})] * 2)
+    ask(settings_for(concurrency=1), questions(2), store)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(
+        f"{judge_server.url}: status 429, trying again in 0 s; every request is tried up to 3 "
+    )
+    assert "question 1" not in said
+
+
 def test_a_reply_that_hangs_is_tried_again(judge_server, settings_for, store, questions) -> None:
     ask(settings_for(), questions(1), store)
     judge_server.script.append(hanging())

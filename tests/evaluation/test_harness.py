@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import shepherd
+from refusals import refusal
 from shepherd.errors import ShepherdError
-from shepherd.evaluation.harness import examine, read_results
+from shepherd.evaluation.harness import check_shots, examine, read_results
 from shepherd.evaluation.harness_tasks import TaskFile, read_task
 from shepherd.evaluation.lm_evaluation import HarnessSettings
 from shepherd.report.comparison_table import markdown
@@ -101,7 +102,7 @@ def test_the_log_likelihoods_are_the_engines_losses(run: Path, tmp_path: Path) -
     subject = open_respondent(str(run))
     task = read_task(write(tmp_path / "choose.jsonl", CHOICES))
     pairs = [
-        (subject.rendered(row["question"], row["context"]), choice)
+        (subject.prompt.render(row["question"], row["context"]), choice)
         for row in task.rows
         for choice in row["choices"]
     ]
@@ -214,9 +215,29 @@ def test_a_wrong_row_is_named(tmp_path: Path, rows: list[dict[str, Any]], messag
         read_task(write(tmp_path / "task.jsonl", rows))
 
 
-def test_what_lm_eval_raises_is_one_sentence(run: Path, tmp_path: Path) -> None:
-    task = read_task(write(tmp_path / "free.jsonl", [{"question": "?", "answer": "a"}]))
-    settings = HarnessSettings(shots=5)  # one row has no five others
+def test_what_lm_eval_raises_is_one_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("what")
+
+    monkeypatch.setattr("lm_eval.evaluator.evaluate", fails)
+    task = TaskFile("free", [{"question": "?", "context": "", "choices": [], "answers": ["a"]}], False, "")
     with pytest.raises(ShepherdError, match=r"^The task free cannot be done: .+"):
-        examine(open_respondent(str(run)), [task], settings)
+        examine(open_respondent(str(run)), [task], HarnessSettings())
     assert read_results(run) == {}
+
+
+def test_more_examples_than_rows_are_refused_before_anything_runs() -> None:
+    task = TaskFile("free", [{"question": "?", "answers": ["a"]}] * 10, False, "")
+    check_shots(["arc_easy", task], HarnessSettings(shots=9))
+    with pytest.raises(
+        ShepherdError, match=r"free has 10 rows, so 9 others .* not 20; give --shots 9 or fewer"
+    ):
+        check_shots([task], HarnessSettings(shots=20))
+
+
+def test_more_examples_than_rows_are_refused_before_the_model_is_loaded(
+    shepherd: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shepherd.study.respondents.open_respondent", None)
+    task = write(tmp_path / "choose.jsonl", CHOICES)
+    assert "has 4 rows" in refusal(shepherd("harness", run, "--task-file", task, "--shots", 4))

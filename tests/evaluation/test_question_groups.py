@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shepherd.data.heterogeneity import Heterogeneity
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.group_scores import by_group
-from shepherd.evaluation.groups import SEEN, UNSEEN, allocation, group
+from shepherd.evaluation.groups import SEEN, UNSEEN, allocation, columns_to_group_by, group
 from shepherd.evaluation.measured import Measured
 from shepherd.evaluation.scores import ModelScores, Scores
 from shepherd.study.answers import Answer
@@ -77,6 +77,24 @@ def test_seen_is_what_was_trained_on_by_category_or_by_task() -> None:
     assert {name: i.estimate for name, i in found.groups.items()} == pytest.approx({SEEN: 1.0, UNSEEN: 0.25})
     (found,) = by_group(scores, group(scores.questions, "seen", dealt({"a": {"t1": 1}})), "rouge_l")
     assert {name: i.estimate for name, i in found.groups.items()} == pytest.approx({SEEN: 0.75, UNSEEN: 0.5})
+
+
+def test_a_report_groups_by_columns_that_say_more_than_the_category() -> None:
+    def fields(i: int) -> dict[str, object]:
+        few = {"language": ["de", "en"][i % 2], "sprache": ["deutsch", "english"][i % 2], "seen": i % 2 == 0}
+        return {
+            **few,
+            "kind": f"of {i // 5}",
+            "id": f"n{i}",
+            "length": i % 3 + 0.5,
+            "one": "same",
+            "tags": [i % 2],
+        }
+
+    questions = [Question(str(i), f"category {i // 5}", "?", fields=fields(i)) for i in range(20)]
+    assert columns_to_group_by(questions) == ["language"]
+    assert columns_to_group_by([*questions, Question("21", "category 0", "?")]) == ["kind", "language"]
+    assert columns_to_group_by(questions, most=1) == columns_to_group_by([]) == []
 
 
 @given(

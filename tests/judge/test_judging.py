@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_study import by_worth, make_study, settings, shown, worths
 
-from fake_server import FakeServer, completion, error
-from shepherd.endpoint import Reply
+from fake_server import Canned, FakeServer, completion, error
+from shepherd.endpoint import Reply, ReplyStore
 from shepherd.errors import ShepherdError
 from shepherd.judge.choosing import chosen_models, comparisons, kinship
 from shepherd.judge.comparisons import Comparison, joined, ratings_of
 from shepherd.judge.judging import Outcome, Watcher, judge, plan, recompute
+from shepherd.judge.record import read_record
 from shepherd.judge.settings import JudgeSettings
 from shepherd.study.answers import ModelCard
 from shepherd.study.directory import Study, write_lines
@@ -136,9 +137,43 @@ def test_what_cannot_be_read_is_asked_again_then_counted(study: Study, server: F
 def test_no_rating_takes_another_ones_second_reply(study: Study, server: FakeServer) -> None:
     """Ratings and askings are numbered through, so that every request for the same text is one of its own."""
     server.answer = lambda body: "no"
-    outcome = asked(study, settings(server.url, ratings=3, retries=1, swap=False))
-    assert len(server.calls) == len({reply.key for reply in outcome.replies}) == 4 * 3 * 2
-    assert len({judgement.reply for judgement in outcome.judgements}) == 4 * 3
+    with pytest.raises(ShepherdError, match="12 of 12 ratings"):
+        asked(study, settings(server.url, ratings=3, retries=1, swap=False))
+    replies = ReplyStore(study.judge_path(NAME) / "replies.jsonl").replies
+    assert len(server.calls) == len(replies) == 4 * 3 * 2
+    assert len({judgement.reply for judgement in study.judgements(NAME)}) == 4 * 3
+
+
+def test_a_judge_nobody_can_read_is_an_error_and_no_judge(study: Study, server: FakeServer) -> None:
+    server.answer = lambda body: '"readable": true'
+    with pytest.raises(ShepherdError) as refused:
+        asked(study, settings(server.url))
+    store = study.judge_path(NAME) / "replies.jsonl"
+    assert str(refused.value) == (
+        f"8 of 8 ratings by {NAME} could not be read, asked 3 times each; see what it says in {store}, and try another "
+        "judge model, or another --form than scores."
+    )
+    assert (study.judges(), study.silent_judges(), study.asked_judges()) == ([], [NAME], [NAME])
+    with pytest.raises(ShepherdError, match="8 of 8 ratings"):
+        recompute(study, NAME)
+    server.answer = lambda body: "[[A]]"
+    asked(study, settings(server.url, form="verdict"))
+    assert (study.judges(), study.silent_judges()) == ([NAME], [])
+
+
+def test_a_temperature_that_was_refused_is_recorded(study: Study, server: FakeServer) -> None:
+    def answer(body: dict[str, Any]) -> Canned | str:
+        refused = error(400, "Unsupported value: 'temperature' does not support 0.2 with this model.")
+        return refused if "temperature" in body else by_worth(body)
+
+    asked(study, settings(server.url, swap=False))
+    assert read_record(study, NAME).temperature_accepted
+    server.answer = answer
+    asked(study, settings(server.url))
+    assert not read_record(study, NAME).temperature_accepted
+    server.answer = by_worth
+    asked(study, settings(server.url, ratings=2))
+    assert not read_record(study, NAME).temperature_accepted
 
 
 def test_nothing_is_paid_twice(study: Study, server: FakeServer) -> None:
@@ -338,7 +373,10 @@ def test_missing_answers_are_refused_with_the_way_out(tmp_path: Path, server: Fa
     said = str(refusal.value)
     assert "Of 4 questions" in said
     assert "2 by 'tuned', 1 by 'base'" in said
-    assert f"shepherd answer tuned=runs/tuned base=runs/base --study {study.path}" in said
+    assert (
+        f"shepherd answer tuned=runs/tuned base=runs/base --study {study.path}` and the settings they were asked with"
+        in said
+    )
     assert "--answered-only" in said
     outcome = asked(study, settings(server.url), answered_only=True)
     assert {judgement.question for judgement in outcome.judgements} == {"q1", "q3"}

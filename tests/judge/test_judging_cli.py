@@ -103,17 +103,31 @@ def test_unreadable_replies_are_reported_with_what_was_said(
     assert "“I [b]cannot[/b] say.”" in printed
 
 
+def test_what_cannot_be_read_is_asked_again_as_often_as_is_said(
+    call: Any, study: Study, server: FakeServer
+) -> None:
+    server.answer = lambda body: "ten out of ten"
+    arguments = ("tuned", "--against", "base", "--model", "judge-1", "--base-url", server.url, "--ratings", 1)
+    said = refusal(call(*arguments, "--one-order", "--retries", 0, "--study", study.path))
+    assert "4 of 4 ratings by judge-1 could not be read, asked once each" in said
+    assert len(server.calls) == 4
+    assert "has the retries 0, not 2" in refusal(call(*arguments, "--study", study.path))
+    assert "4 of 4 ratings by judge-1" in refusal(call("--recompute", "--study", study.path))
+
+
 def test_a_judge_that_can_never_be_read_is_reported_as_such(
     call: Any, study: Study, server: FakeServer
 ) -> None:
     server.answer = lambda body: "ten out of ten"
     for form in ("scores", "verdict", "single"):
-        code, printed, errors = call(
-            "tuned", "--against", "base", "--model", "judge-1", "--base-url", server.url, "--form", form,
-            "--ratings", 1, "--study", study.path,
+        said = refusal(
+            call(
+                "tuned", "--against", "base", "--model", "judge-1", "--base-url", server.url, "--form", form,
+                "--ratings", 1, "--study", study.path,
+            )
         )  # fmt: skip
-        assert (code, errors) == (0, "")
-        assert "8 of 8 ratings could not be read" in printed
+        assert "8 of 8 ratings by judge-1 could not be read, asked 3 times each" in said
+        assert f"another --form than {form}" in said
 
 
 def test_a_dry_run_needs_no_key_and_asks_nothing(call: Any, study: Study) -> None:

@@ -217,7 +217,7 @@ def test_notes_say_what_a_reader_must_know(make_study: MakeStudy) -> None:
     for words in (
         "3 questions are few (FedIT asked 20): chance alone makes so few agree",
         "Not all of the 5 questions count, and sums are over those that do: m 3.",
-        "3 of 12 replies could not be read and do not count: m 3.",
+        "3 of 12 ratings could not be read and do not count: m 3.",
         "with one order only, as the other was not asked or could not be read: m 1.",
         "being shown first is worth -2.00 points",
         "No length-controlled win rate of m, because fewer than 10 questions",
@@ -292,15 +292,13 @@ def test_several_models_help_to_tell_hard_questions(make_study: MakeStudy) -> No
     assert all(model.length_controlled is not None for model in results.models)
 
 
-def test_a_model_with_nothing_readable_has_no_figures(make_study: MakeStudy) -> None:
-    model = _only(
-        judge_results(make_study(list(_judgements({"q1": ([None], [None]), "q2": ([None], [])}))), "gpt")
-    )
-    assert (model.questions, model.ratings, model.unreadable) == (0, 0, 3)
-    assert math.isnan(model.model_sum)
-    assert math.isnan(model.win_rate.estimate)
-    assert model.by_category == {}
-    assert model.inside_noise
+def test_a_model_with_nothing_readable_is_in_no_table(make_study: MakeStudy) -> None:
+    unread = _judgements({"q1": ([None], [None]), "q2": ([None], [])}, "silent")
+    results = judge_results(make_study([*_judgements(HAND), *unread]), "gpt")
+    assert [model.label for model in results.models] == ["m"]
+    notes = " ".join(results.notes)
+    assert "No figures of silent: the judge gave no reply on them that could be read." in notes
+    assert "do not count: m 3, silent 3." in notes
 
 
 def test_a_reference_graded_alone_leaves_nobody(make_study: MakeStudy) -> None:

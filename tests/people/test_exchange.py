@@ -85,7 +85,7 @@ def test_what_comes_back_is_unblinded(study: Study) -> None:
             row |= {"score_a": "3,5", "score_b": "3,5", f"score_{side}": "8", "comment": "'=clear"}
 
     taken = _back(study, fill)
-    assert (taken.rater, taken.rated, taken.begun, taken.unrated, taken.changed) == ("anna", 3, 0, 9, 0)
+    assert (taken.rater, taken.rated, taken.begun, taken.unrated) == ("anna", 3, 0, 9)
     three = list(items.values())[:3]
     assert ratings(study) == [
         HumanRating("anna", item.question, item.model, "chatgpt", 8, 3.5, "model", "=clear") for item in three
@@ -122,13 +122,39 @@ def test_one_sheet_sent_to_several_people(study: Study) -> None:
     assert (anna.question, anna.model, anna.score) == (ben.question, ben.model, ben.score)
 
 
-def test_what_is_empty_takes_nothing_back_and_what_is_changed_is_counted(study: Study) -> None:
+def _fill_one(rows: Rows) -> None:
+    rows[0].update(score_a="1", score_b="2", comment="hm")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[0].update(score_a="4"),
+        lambda rows: rows[0].update(score_a="", score_b=""),
+        lambda rows: rows[1:],
+    ],
+)
+def test_a_sheet_that_contradicts_or_lacks_ratings_is_refused(
+    study: Study, change: Callable[[Rows], Rows | None]
+) -> None:
     _out(study)
-    _back(study, lambda rows: rows[0].update(score_a="1", score_b="2", comment="hm"))
-    assert _back(study, lambda rows: rows[0].update(score_a="", score_b="", comment="")).unrated == 12
-    assert len(ratings(study)) == 1
-    assert _back(study, lambda rows: rows[0].update(score_a="4")).changed == 1
-    assert {ratings(study)[0].score, ratings(study)[0].reference_score} == {4, 2}
+    _back(study, _fill_one)
+    path = sheet_path(study, "anna")
+    before = path.read_bytes()
+    with pytest.raises(ShepherdError, match=r"'anna' has ratings already, .* for 1 item of them") as refused:
+        _back(study, change)
+    assert str(refused.value).endswith(f"give another --rater, or remove {path} first.")
+    assert path.read_bytes() == before
+    _back(study, change, rater="ben")
+    path.unlink()
+    _back(study, change, source="ben")
+
+
+def test_the_same_sheet_with_more_filled_is_read_again(study: Study) -> None:
+    _out(study)
+    _back(study, _fill_one)
+    assert _back(study, lambda rows: rows[1].update(score_a="4", score_b="3")).rated == 2
+    assert len(ratings(study)) == 2
 
 
 def test_half_a_pair_is_kept_and_does_not_count(study: Study) -> None:

@@ -41,7 +41,7 @@ def test_the_command_serves_until_it_is_stopped(rate: Any, study: Study, monkeyp
     code, said, _ = rate("--study", study.path, "--rater", "anna")
     assert code == 0
     assert "Rate at http://127.0.0.1:" in said
-    assert "0 of 18 items are rated" in said
+    assert "0 of 18 items rated" in said
 
 
 @pytest.mark.parametrize(

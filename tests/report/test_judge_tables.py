@@ -80,6 +80,20 @@ def test_table_3_says_sums_and_relative_scores() -> None:
     assert "federated" in str(scores.caption)
 
 
+def test_signs_of_several_models_are_corrected_together() -> None:
+    models = [
+        _model(f"m{place}", difference=Interval(-0.9, -1.5, -0.1, p_value=p))
+        for place, p in enumerate((0.03, 0.001, 0.02))
+    ]
+    scores, *_ = result_tables(_results(*models))
+    assert _cells(scores, "") == ["", "", ""]  # 0.03 is the last of three: it is not multiplied
+    more = [*models, _model("m3", difference=Interval(-0.9, -1.5, 0.1, p_value=0.2))]
+    scores, *_ = result_tables(_results(*more))
+    assert _cells(scores, "") == [NOISE, "", NOISE, NOISE]
+    assert "corrected for 4 models by Holm's step-down" in str(scores.caption)
+    assert "Holm" not in str(result_tables(_results(models[0]))[0].caption)
+
+
 @pytest.mark.parametrize(
     ("results", "tables"),
     [

@@ -22,6 +22,7 @@ from shepherd.report.record import Record, read_record
 from shepherd.report.seeds import SeedComparison, compare_over_seeds
 from shepherd.report.seeds_figure import seeds_figure, seeds_picture, write_seeds_figure
 from shepherd.report.seeds_table import document_tables, seeds_table, terminal_tables, to_csv, to_markdown
+from shepherd.report.specialists import note_specialists
 
 MakeSeed = Callable[..., Record]
 FLOORS = {"fedit": {0: 3.0, 1: 3.2, 2: 3.1}, "fedhds": {0: 3.1, 1: 3.25, 2: 3.3}}
@@ -146,12 +147,63 @@ def test_baselines_belong_to_their_runs(make_seed: MakeSeed) -> None:
             given += given[-1].baselines()
     comparison = compare_over_seeds(given)
     assert [method.label for method in comparison.methods] == [
-        *("fedit", "fedit/untuned", "fedit/alone-0", "fedit/centralised"),
-        *("fedhds", "fedhds/untuned", "fedhds/alone-0", "fedhds/centralised"),
+        *("fedit", "fedit/untuned", "fedit/alone (one client a seed)", "fedit/centralised"),
+        *("fedhds", "fedhds/untuned", "fedhds/alone (one client a seed)", "fedhds/centralised"),
     ]
     assert all(method.seeds == [0, 1] for method in comparison.methods)
     alone = compare_over_seeds(given[:8]).methods
-    assert [method.label for method in alone] == ["fedit", "untuned", "alone-0", "centralised"]
+    assert [method.label for method in alone] == [
+        *("fedit", "untuned", "alone (one client a seed)", "centralised"),
+    ]
+
+
+def _alone(make_seed: MakeSeed, seed: int, floors: dict[str, float]) -> list[Record]:
+    """Write a run with clients alone, each with its own share of the data."""
+    run = make_seed("fedit", seed)
+    for client, floor in floors.items():
+        name = f"fedit-{seed}/baselines/alone-{client}"
+        made = make_seed("full", seed, name=name, epochs=floor, floor=floor)
+        config = {**made.config, "participation": {"name": "only", "clients": [int(client)]}}
+        (made.path / "config.yaml").write_text(yaml.safe_dump(config))
+    return [run, *run.baselines()]
+
+
+def test_clients_alone_are_a_mean_in_each_seed_and_not_the_same_client(make_seed: MakeSeed) -> None:
+    # Client 4 of both seeds holds other data in each.
+    first = _alone(make_seed, 0, {"4": 3.5, "7": 3.7})
+    second = _alone(make_seed, 1, {"4": 3.4, "5": 3.6, "9": 3.9})
+    comparison = compare_over_seeds([*first, *second])
+    fedit, alone = comparison.methods
+    assert alone.label == "alone (mean of 2 to 3 clients)"
+    assert alone.loss.by_seed == {
+        0: pytest.approx(statistics.mean(_finals(first[1:]))),
+        1: pytest.approx(statistics.mean(_finals(second[1:]))),
+    }
+    assert alone.loss_difference.by_seed[1] == pytest.approx(alone.loss.by_seed[1] - fedit.loss.by_seed[1])
+    assert "Clients alone are others in every seed" in str(seeds_table(comparison).caption)
+    assert "Clients alone" not in str(seeds_table(compare_over_seeds([first[0], second[0]])).caption)
+    # They are the same method where their runs are not among those compared; one client twice is a mistake.
+    assert [m.label for m in compare_over_seeds([*first[1:], *second[1:]]).methods] == [alone.label]
+    with pytest.raises(ShepherdError, match="alone-4 are one method with the same seed 0"):
+        compare_over_seeds([*first, first[1]])
+
+
+def test_specialists_are_one_method_across_seeds(make_seed: MakeSeed) -> None:
+    first = _alone(make_seed, 0, {"4": 3.5, "7": 3.7, "8": 3.6})
+    second = _alone(make_seed, 1, {"2": 3.4, "4": 3.9})
+    note_specialists(first[0].path / "baselines", {"alone-4": "brainstorming", "alone-7": "open_qa"})
+    note_specialists(first[0].path / "baselines", {"alone-8": "closed_qa"})
+    note_specialists(second[0].path / "baselines", {"alone-2": "brainstorming"})
+    methods = {method.label: method for method in compare_over_seeds([*first, *second]).methods}
+    assert methods["alone on brainstorming"].loss.by_seed == {
+        0: first[1].final["loss"],
+        1: second[1].final["loss"],
+    }
+    assert methods["alone on open_qa"].seeds == methods["alone on closed_qa"].seeds == [0]
+    assert methods["alone (one client a seed)"].loss.by_seed == {1: second[2].final["loss"]}
+    (first[0].path / "baselines" / "specialists.json").write_text("[")
+    with pytest.raises(ShepherdError, match=r"specialists\.json is damaged"):
+        compare_over_seeds(first)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +339,20 @@ def test_differences_are_tested(records: list[Record]) -> None:
     assert _cells(comparison, "95 % interval", 1)[0] == f"{lines[0].low:+.3f} to {lines[0].high:+.3f}"
 
 
+def test_a_verdict_is_corrected_for_how_many_methods_are_compared(records: list[Record]) -> None:
+    steps = (0.01, 0.02, 0.06)
+    losses = {"a": [3.0] * 3} | {name: [2.95 - step for step in steps] for name in "bcde"}
+    alone, *_ = paired_lines(compare_over_seeds(_many(records, {k: losses[k] for k in "ab"})), "loss")
+    assert (alone.verdict, alone.high < 0, alone.p_t < 0.05) == ("better", True, True)
+    comparison = compare_over_seeds(_many(records, losses))
+    lines = paired_lines(comparison, "loss")
+    assert [line.verdict for line in lines] == ["≈"] * 4
+    assert lines[0].high == alone.high < 0
+    caption = str(paired_tables(comparison)[0].caption)
+    assert "as p (Holm) is not below 0.05" in caption
+    assert "the intervals are each method's own" in caption
+
+
 def test_better_is_a_lower_loss_and_a_higher_rouge(records: list[Record]) -> None:
     comparison = compare_over_seeds(records)
     assert comparison.methods[1].rouge_l_difference.mean < 0
@@ -307,6 +373,7 @@ def test_the_caption_says_what_so_few_seeds_can_show(records: list[Record]) -> N
         "With 3 seeds p (flips) cannot go below 0.25, however large the difference; below 0.05 takes 6."
         in caption
     )
+    assert "as p (t) is not below 0.05" in caption
     assert "Holm" not in caption
     one = paired_tables(compare_over_seeds([records[0], records[3]]))
     assert "One seed has no spread: nothing can be tested." in str(one[0].caption)
@@ -314,7 +381,7 @@ def test_the_caption_says_what_so_few_seeds_can_show(records: list[Record]) -> N
     seven = _many(records, {name: [3 + seed / 7 for seed in range(7)] for name in "abc"})
     caption = str(paired_tables(compare_over_seeds(seven))[0].caption)
     assert "With 7 seeds p (flips) cannot go below 0.016." in caption
-    assert "p (Holm) is p (t) corrected for 2 methods compared." in caption
+    assert "p (Holm) is p (t) corrected for 2 methods compared;" in caption
     assert paired_tables(compare_over_seeds(records[:3])) == []
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from shepherd.report.seeds import Method, Spread
 from shepherd.report.seeds_figure import write_figure
+from shepherd.report.sweep_document import sweep_document
 from shepherd.report.sweep_figure import sweep_figure
 from shepherd.report.sweep_table import SweepLine, SweepResults
 
@@ -92,3 +93,15 @@ def test_seeds_alone_and_many_lines_and_what_is_not_finite_are_drawn(tmp_path: P
     broken = sweep_figure(_results([_line({"rank": "2"}, [math.nan]), _line({"rank": "4"}, [3.0])], "rank"))
     assert math.isnan(_means(broken.axes[0])[0][1][0])
     write_figure(broken, tmp_path / "broken.svg")
+
+
+def test_the_results_are_written_in_every_form_of_a_table() -> None:
+    results = _results([_line({"rank": "4"}, [3.0, 3.2]), _line({"rank": "8"}, [3.4])], "rank")
+    assert "\\textbf{3.100 $\\pm$ 0.141}" in sweep_document(results, "latex").written("latex")
+    page = sweep_document(results, "html").written("html")
+    assert "<strong>3.100 ± 0.141</strong>" in page
+    assert 'aria-label="Final hold-out loss by rank: 4 3.100; 8 3.400."' in page
+    for form, part in (("csv", "rank,seeds,loss_mean"), ("markdown", "| 4 | 2 |"), ("table", "The sweep")):
+        document = sweep_document(results, form)
+        assert part in document.written(form)
+        assert not document.pictures

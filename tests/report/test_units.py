@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from shepherd.report.units import count, duration, fixed, percent, size, whole
+from shepherd.report.units import count, counted, duration, fixed, percent, signed, size, whole
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,14 @@ from shepherd.report.units import count, duration, fixed, percent, size, whole
         (count(999_999), "1.00 M"),
         (count(12), "12"),
         (count(None), "–"),
+        (counted(1, "call"), "1 call"),
+        (counted(0, "call"), "0 calls"),
+        (counted(1234, "call"), "1,234 calls"),
+        (fixed(-0.004, 2), "0.00"),
+        (signed(0.25), "+0.250"),
+        (signed(-0.004, 2), "+0.00"),
+        (signed(-1.5, 1), "-1.5"),
+        (signed(math.nan), "–"),
         (size(1_400_000_000), "1.40 GB"),
         (duration(0.25), "0.2 s"),
         (duration(42), "42 s"),

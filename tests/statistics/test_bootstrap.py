@@ -15,17 +15,34 @@ from hypothesis import strategies as st
 from shepherd.statistics import bootstrap
 from shepherd.statistics.bootstrap import (
     UNKNOWN,
+    DrawnMeans,
     Interval,
+    corrected,
     mean_interval,
-    paired_difference,
     question_means,
-    ratio_interval,
     two_level_means,
 )
+from shepherd.statistics.paired import holm
 
 NAN = math.nan
 # Three questions, two orders, two ratings; the last question has one order only.
 RATINGS = np.array([[[8, 6], [5, NAN]], [[4, 4], [2, 3]], [[NAN, NAN], [9, 7]]])
+
+
+def _means(first: np.ndarray, second: np.ndarray, draws: int = bootstrap.DRAWS) -> DrawnMeans:
+    """Means of two figures of the same questions."""
+    columns = np.stack([first, second], axis=-1)
+    return two_level_means(columns.reshape(len(columns), 1, -1, 2), draws=draws)
+
+
+def _ratio(
+    first: np.ndarray, second: np.ndarray, draws: int = bootstrap.DRAWS, level: float = 0.95
+) -> Interval:
+    return _means(first, second, draws).interval(lambda above, below: above / below, level)
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> Interval:
+    return _means(first, second).interval(lambda one, other: one - other)
 
 
 def test_an_interval_excludes_what_lies_outside() -> None:
@@ -52,8 +69,8 @@ def test_a_questions_mean_is_over_ratings_and_then_over_orders() -> None:
 
 def test_what_is_missing_in_one_column_is_left_out_in_all() -> None:
     first, second = np.array([1.0, 2, NAN, 4]), np.array([2.0, NAN, 3, 4])
-    assert paired_difference(first, second).estimate == pytest.approx((1 - 2 + 4 - 4) / 2)
-    assert ratio_interval(first, second).estimate == pytest.approx(5 / 6)
+    assert _difference(first, second).estimate == pytest.approx((1 - 2 + 4 - 4) / 2)
+    assert _ratio(first, second).estimate == pytest.approx(5 / 6)
     assert np.isnan(question_means(np.full((2, 1, 3, 2), NAN))).all()
 
 
@@ -68,15 +85,43 @@ def test_fewer_than_two_questions_have_no_interval() -> None:
 
 
 def test_nothing_to_divide_by_gives_no_figure_and_no_warning() -> None:
-    span = ratio_interval(np.array([0.0, 0.0]), np.array([0.0, 0.0]))
+    span = _ratio(np.array([0.0, 0.0]), np.array([0.0, 0.0]))
     assert math.isnan(span.estimate)
     assert not span.excludes(1)
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
     values = np.array([[3.0, 7.0], [2.0, 9.0], [5.0, 5.0]])
-    assert ratio_interval(values, values) == Interval(1.0, 1.0, 1.0)
-    assert paired_difference(values, values) == Interval(0.0, 0.0, 0.0)
+    assert _ratio(values, values) == Interval(1.0, 1.0, 1.0)
+    assert _difference(values, values) == Interval(0.0, 0.0, 0.0)
+
+
+def test_the_p_value_is_the_share_of_draws_on_the_other_side_of_zero() -> None:
+    values = np.random.default_rng(0).normal(0.2, 1.0, 40)
+    means = _means(values, np.zeros(40), draws=999)
+    span = means.interval(lambda one, other: one - other)
+    below = int((means.draws[:, 0] <= 0).sum())
+    assert 0 < below < 500
+    assert span.p_value == 2 * (below + 1) / 1000
+    assert means.interval(lambda one, other: other - one).p_value == span.p_value
+    z = values.mean() / (values.std() / math.sqrt(40))
+    assert mean_interval(values).p_value == pytest.approx(2 * scipy.stats.norm.sf(z), abs=0.02)
+    assert mean_interval(np.ones(5)).p_value == bootstrap.LEAST_P_VALUE
+    assert mean_interval(np.zeros(5)).p_value == 1
+    assert math.isnan(mean_interval(np.array([3.0])).p_value)
+
+
+def test_corrected_intervals_keep_their_ends_and_have_holms_p_values() -> None:
+    spans = [Interval(0.2, 0.1, 0.3, p_value=p) for p in (0.03, 0.001, NAN, 0.02)]
+    found = corrected(spans)
+    assert found == spans
+    assert [span.p_value for span in found] == pytest.approx(
+        [NAN if p is None else p for p in holm([0.03, 0.001, None, 0.02])], nan_ok=True
+    )
+    assert [span.is_noise for span in spans] == [False] * 4
+    assert [span.is_noise for span in found] == [False, False, False, False]
+    assert [span.is_noise for span in corrected([spans[0]] * 2)] == [True, True]
+    assert UNKNOWN.is_noise
 
 
 def test_the_same_seed_gives_the_same_draws() -> None:
@@ -94,7 +139,7 @@ def test_one_level_is_scipys_percentile_bootstrap() -> None:
     def ratio(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
         return a.mean(axis=axis) / b.mean(axis=axis)
 
-    ours = ratio_interval(values, other, level=0.9)
+    ours = _ratio(values, other, level=0.9)
     theirs = scipy.stats.bootstrap(
         (values, other),
         ratio,
@@ -144,10 +189,10 @@ def test_order_changes_no_estimate_and_swapping_turns_the_ratio(
     pairs: list[tuple[float, float]], randomness: random.Random
 ) -> None:
     first, second = np.array(pairs).T
-    span = ratio_interval(first, second, draws=50)
+    span = _ratio(first, second, draws=50)
     shuffled = randomness.sample(pairs, len(pairs))
-    assert ratio_interval(*np.array(shuffled).T, draws=50).estimate == pytest.approx(span.estimate)
-    assert ratio_interval(second, first, draws=50).estimate == pytest.approx(1 / span.estimate)
+    assert _ratio(*np.array(shuffled).T, draws=50).estimate == pytest.approx(span.estimate)
+    assert _ratio(second, first, draws=50).estimate == pytest.approx(1 / span.estimate)
     assert span.low <= span.high
 
 

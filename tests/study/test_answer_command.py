@@ -10,6 +10,7 @@ import pytest
 
 from fake_server import FakeServer
 from shepherd.study.directory import Study
+from shepherd.study.questions import Question
 
 Shepherd = Callable[..., tuple[int, str, str]]
 ROWS = [
@@ -37,6 +38,7 @@ def test_runs_baselines_and_models_answer_a_file(
     assert study.about()["source"] == str(questions)
     assert "8 of 8" in out
     assert "one base" not in out
+    assert f"`shepherd judge --study {study.path} --against a/untuned --model JUDGE`" in out
     # The questions need not be named again, and other settings are refused.
     assert shepherd("answer", "other=runs/other", "--study", study.path, *fixed)[0] == 0
     assert len(study.answers("other")) == 8
@@ -126,7 +128,14 @@ def test_a_study_that_is_not_there_yet(shepherd: Shepherd, runs: Path) -> None:
     assert "say what to ask: --questions" in err
     code, _, err = shepherd("answer", "runs/a")
     assert code == 2
-    assert "Say which study" in err
+    assert "There is no study in studies/ yet" in err
+    assert "--questions FILE" in err
+    assert "--questions holdout" in err
+    for name in ("one", "two"):
+        Study(Path("studies") / name).begin([Question("1", "", "Why?")], "here")
+    code, _, err = shepherd("answer", "runs/a")
+    assert code == 2
+    assert "Say which study goes on with --study (studies/one or studies/two), or begin one" in err
 
 
 def test_duplicates(shepherd: Shepherd, runs: Path, written: Callable[..., Path]) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from shepherd.endpoint import Reply, ReplyStore
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.files import write_json
 from shepherd.judge.judgement import Judgement
-from shepherd.study.answering import Watcher, answer
+from shepherd.study.answering import Watcher, answer, replies_path
 from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.directory import Study
 from shepherd.study.questions import Question
@@ -84,6 +85,34 @@ def test_a_damaged_answer_is_named(study: Study, line: str) -> None:
         study.answers("model")
 
 
+def test_an_answer_to_no_question_of_the_study_is_refused(study: Study) -> None:
+    answer(study, Echo(), DECODING)
+    path = study.answers_path("model")
+    with path.open("a") as stream:
+        stream.write('{"question": "77", "answer": "so"}\n')
+    with pytest.raises(ShepherdError, match=f"{path} answers '77', which is no question of"):
+        study.answers("model")
+
+
+def test_questions_edited_by_hand_are_refused(study: Study) -> None:
+    path = study.path / "questions.jsonl"
+    path.write_text(path.read_text().replace("3?", "What else?"))
+    with pytest.raises(ShepherdError, match=f"{path} does not hold the questions .* restore it, or begin"):
+        study.questions()
+
+
+def test_whom_to_ask_is_told_in_a_way_that_works(study: Study, tmp_path: Path) -> None:
+    answer(study, Echo(), DECODING)
+    with pytest.raises(
+        ShepherdError, match=r"did you mean 'model'.*; to ask it, give `shepherd answer` its run"
+    ):
+        study.model("modle")
+    with pytest.raises(
+        ShepherdError, match=f"ask it first: shepherd answer {tmp_path} --study {study.path}$"
+    ):
+        study.model(str(tmp_path))
+
+
 def test_answers_given_anew_take_what_judges_said_of_the_old_ones_along(study: Study) -> None:
     answer(study, Echo(), DECODING)
     answer(study, Echo(replace(CARD, label="other")), DECODING)
@@ -95,6 +124,22 @@ def test_answers_given_anew_take_what_judges_said_of_the_old_ones_along(study: S
     study.write_judgements("judge", said)
     answer(study, Echo(), DECODING, anew=True)
     assert study.judgements("judge") == said[1:]
+
+
+def test_a_temperature_that_an_endpoint_refused_is_on_its_card(study: Study) -> None:
+    class Refusing(Echo):
+        def answers(
+            self, questions: Sequence[Question], decoding: DecodingSettings, batch_size: int | None
+        ) -> Iterator[Answer]:
+            reply = Reply("key", "hi", None, None, None, "gpt")
+            ReplyStore(replies_path(study, "model")).add(reply, {"model": "gpt"})
+            yield from super().answers(questions, decoding, batch_size)
+
+    for _ in range(2):
+        answer(study, Refusing(), DECODING)
+        assert study.card("model").about == {"temperature_accepted": False}
+    answer(study, Echo(), DECODING, anew=True)
+    assert study.card("model").about == {}
 
 
 def test_an_endpoint_that_moved_is_another_model(study: Study) -> None:
@@ -152,7 +197,9 @@ def test_damaged_answers_are_named_by_line(study: Study) -> None:
     path = study.answers_path("model")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], "{broken", *lines[2:]]) + "\n")
-    with pytest.raises(ShepherdError, match=r"model\.jsonl, line 2, is no JSON object"):
+    with pytest.raises(
+        ShepherdError, match=r"model\.jsonl, line 2, is no JSON object .*; restore it, or delete"
+    ):
         answer(study, Echo(), DECODING)
     path.write_text("\n".join([lines[0], '{"something": 1}', *lines[2:]]) + "\n")
     with pytest.raises(ShepherdError, match=r"model\.jsonl, line 2, is no answer"):

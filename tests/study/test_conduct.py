@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from fake_server import FakeServer
+from refusals import refusal
 from shepherd.config import load_config
 from shepherd.errors import ShepherdError
-from shepherd.study.config import StudyConfig, load_study_config
+from shepherd.study.config import StudyConfig, judge_settings, load_study_config
 from shepherd.study.directory import Study
 
 Call = Callable[..., tuple[int, str, str]]
@@ -97,6 +98,77 @@ def test_what_cannot_be_is_said_before_the_training(call: Call, asked: Path) -> 
     code, _, errors = call(asked, "--model", "x", "--base-url", "http://127.0.0.1:9/v1")
     assert code == 2
     assert "127.0.0.1:9" in errors
+
+
+def _with_judge(asked: Path, **judge: object) -> None:
+    """Give the study a judge of its own, and six questions alone."""
+    values = yaml.safe_load(asked.read_text())
+    for section, key in ((values, "judging"), (values["questions"], "holdout")):
+        section.pop(key, None)
+    asked.write_text(yaml.safe_dump(values | {"judge": {"model": "own", "ratings": 1, **judge}}))
+
+
+def test_the_studys_own_judge_is_asked_unless_another_is_named(
+    call: Call, asked: Path, judge_server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHEPHERD_JUDGE_MODEL", raising=False)
+    monkeypatch.setenv("OTHER_KEY", "sesame")
+    judge_server.key = "sesame"
+    _with_judge(asked, base_url=judge_server.url, key_variable="OTHER_KEY", temperature=0.5, swap=False)
+    for named, model in (((), "own"), ((), "environment"), (("--model", "said"), "said")):
+        if model == "environment":
+            monkeypatch.setenv("SHEPHERD_JUDGE_MODEL", model)
+        judge_server.calls.clear()
+        code, _, errors = call(asked, *named)
+        assert code == 0, errors
+        assert {(body["model"], body["temperature"]) for body in judge_server.calls} == {(model, 0.5)}
+    assert Study(Path("runs/tiny/studies/six")).judges() == ["environment", "own", "said"]
+
+
+def test_the_studys_own_judge_is_checked_before_the_training(call: Call, asked: Path) -> None:
+    _with_judge(asked, base_url="http://127.0.0.1:9/v1")
+    assert "127.0.0.1:9" in refusal(call(asked))
+    assert "give both price_in and price_out" in refusal(call(asked, "--price-in", 1, "--dry-run"))
+    _with_judge(asked, prompt="none.txt")
+    assert "Cannot read the prompt none.txt" in refusal(call(asked, "--dry-run"))
+    assert not Path("runs").exists()
+
+
+def test_other_models_are_checked_before_the_training(
+    call: Call, asked: Path, tiny: dict, made_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (asked.parent / "hollow").mkdir()
+    (asked.parent / "hollow" / "config.json").write_text("{}")
+    for also, sentence in (
+        ("x=hollow", "The model 'x' cannot be asked: model.base: hollow holds no weights"),
+        ("untuned=lamb", "'untuned' is a model of the study itself; give the other one another name"),
+        (f"x={made_runs / 'other'}", "hold out different questions"),
+    ):
+        code, _, errors = call(asked, "--also", also)
+        assert (code, errors.count("\n")) == (2, 1), errors
+        assert sentence in errors
+    assert not Path("runs").exists()
+
+
+def test_a_study_may_have_a_judge_of_its_own() -> None:
+    questions = {"questions": {"a": {"source": "vicuna"}}}
+    judge = {"model": "local", "base_url": "http://127.0.0.1:8000/v1", "ratings": 2, "form": "verdict"}
+    own = StudyConfig.model_validate(questions | {"judge": judge})
+    found = judge_settings(own, {"model": None, "ratings": 5, "concurrency": 3})
+    assert found is not None
+    assert (found.form, found.ratings, found.swap) == ("verdict", 5, True)
+    assert (found.endpoint.model, found.endpoint.url) == ("local", judge["base_url"])
+    assert (found.endpoint.concurrency, found.endpoint.temperature) == (3, 0.2)
+    none = StudyConfig.model_validate(questions | {"judging": {"ratings": 1}})
+    assert judge_settings(none, {"concurrency": 3}) is None
+    named = judge_settings(none, {"model": "gpt"})
+    assert named is not None
+    assert (named.endpoint.model, named.ratings) == ("gpt", 1)
+    with pytest.raises(ShepherdError, match="The judge cannot be asked like this: ratings"):
+        judge_settings(own, {"ratings": 0})
+    with pytest.raises(ValueError, match="write all of it into 'judge'"):
+        StudyConfig.model_validate(questions | {"judge": judge, "judging": {}})
 
 
 def test_the_preset_is_the_papers_study() -> None:

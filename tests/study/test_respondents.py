@@ -42,7 +42,7 @@ def plain_loss(model: Any, prompt: list[int], reference: list[int]) -> float:
 def test_a_run_answers_with_its_own_adapter_and_prompt(runs: Path) -> None:
     respondent = open_respondent("runs/a")
     run = load_run("runs/a")
-    assert respondent.rendered("Hi", "") == "Hi\n"
+    assert respondent.prompt.render("Hi", "") == "Hi\n"
     found = asked(respondent)
     for question in QUESTIONS:
         assert [found[question.id].answer] == run.generate([question.instruction], question.context, 6)

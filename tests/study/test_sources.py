@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shepherd.errors import ShepherdError
-from shepherd.study.sources import Source, find_source, find_sources
+from shepherd.run_files import is_finished
+from shepherd.study.sources import Source, baselines_of, find_source, find_sources
 
 
 def test_what_words_mean(runs: Path, tiny_base: Path) -> None:
@@ -31,6 +32,14 @@ def test_baselines_come_behind_their_run_and_twice_is_once(runs: Path) -> None:
     assert [source.label for source in found] == ["a", "a/untuned", "lamb"]
     shutil.rmtree(runs / "a" / "baselines" / "untuned" / "adapter")
     assert [source.label for source in find_sources(["runs/a"], with_baselines=True)] == ["a"]
+
+
+def test_an_adapter_without_its_config_is_not_finished(runs: Path) -> None:
+    for folder in (runs / "a" / "baselines" / "untuned", runs / "a"):
+        assert is_finished(folder)
+        (folder / "adapter" / "adapter_config.json").unlink()
+        assert not is_finished(folder)
+    assert baselines_of(Source("a", "run", "runs/a")) == []
 
 
 def test_two_of_one_name(runs: Path) -> None:

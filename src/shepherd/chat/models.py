@@ -16,6 +16,7 @@ from shepherd.evaluation.continuation import Speaking
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.base import Base, BaseModelConfig, load_base
 from shepherd.model.kinds import AdapterKind, Lora
+from shepherd.report.units import counted
 from shepherd.study.answers import ModelCard
 from shepherd.study.bases import LoadedBase
 from shepherd.study.respondents import PROMPT, LocalRespondent, open_respondent
@@ -43,9 +44,10 @@ class Sent:
     @property
     def note(self) -> str:
         """What there is to say about it, in words."""
+        tokens = counted(len(self.tokens), "token")
         if self.cut:
-            return f"The prompt was too long and was cut, as in training, to {len(self.tokens):,} tokens."
-        return f"Prompt: {len(self.tokens):,} tokens."
+            return f"The prompt was too long and was cut, as in training, to {tokens}."
+        return f"Prompt: {tokens}."
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class Speaker:
         encoder = Encoder(self.model.tokenizer, self.respondent.prompt, self.respondent.max_tokens)
         ((tokens, cut),) = encoder.prompts({"instruction": [instruction], "context": [context]})
         self.respondent.check_room(len(tokens), max_new_tokens)
-        text = self.model.tokenizer.decode(tokens) if cut else self.respondent.rendered(instruction, context)
-        return Sent(text, tokens, cut)
+        whole = self.respondent.prompt.render(instruction, context)
+        return Sent(self.model.tokenizer.decode(tokens) if cut else whole, tokens, cut)
 
 
 class LoadedBases(LoadedBase):

@@ -17,6 +17,7 @@ from rich.markup import escape
 from shepherd.chat.exchange import Exchange, Turn, ask, in_turn, in_words
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.decoding import DecodingSettings
+from shepherd.report.units import counted
 from shepherd.settings import checked, nearest
 
 if TYPE_CHECKING:
@@ -73,9 +74,15 @@ class TerminalChat:
         while True:
             try:
                 # Not the console's own: line editing has to know how wide the sign before the line is.
-                yield input("> " if sys.stdin.isatty() else "").strip()
+                line = input("> " if sys.stdin.isatty() else "").strip()
+                line.encode()  # some locales let bytes of no character through
+                yield line
             except EOFError:
                 return
+            except UnicodeError:
+                raise ShepherdError(
+                    "A line of standard input is not UTF-8 text; write it in UTF-8."
+                ) from None
             except KeyboardInterrupt:
                 self._say("\nCtrl-D or /quit ends the chat.", style="dim")
 
@@ -102,7 +109,11 @@ class TerminalChat:
 
     def _set_context(self, text: str) -> None:
         self.context = text
-        self._say(f"The context is {len(text)} characters long now." if text else "There is no context now.")
+        self._say(
+            f"The context is {counted(len(text), 'character')} long now."
+            if text
+            else "There is no context now."
+        )
 
     def _set_decoding(self, text: str) -> None:
         changes = {}

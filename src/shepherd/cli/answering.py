@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.options import (
+    BaseUrl,
+    Concurrency,
+    KeyVariable,
+    MaxNewTokens,
+    PromptOption,
+    Temperature,
+    Timeout,
+    TopK,
+    TopP,
+)
 from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
 
@@ -18,15 +30,18 @@ if TYPE_CHECKING:
     from shepherd.study.directory import Study
 
 
+_Asked = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN…",
+        help="Run or baseline directories, PEFT adapters, models, or endpoint:MODEL; label=… names one.",
+    ),
+]
+
+
 @terminal.app.command()
 def answer(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN…",
-            help="Run or baseline directories, PEFT adapters, models, or endpoint:MODEL; label=… names one.",
-        ),
-    ],
+    runs: _Asked,
     questions: Annotated[
         str | None,
         typer.Option(
@@ -43,27 +58,21 @@ def answer(
     with_baselines: Annotated[
         bool, typer.Option("--with-baselines", help="Ask every finished baseline of the runs too.")
     ] = False,
-    prompt: Annotated[
-        str, typer.Option(help="Of adapters and plain models: alpaca, plain, chat or a file.")
-    ] = "alpaca",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy; above, answers are drawn.")] = 0.0,
-    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest of this probability.")] = None,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest.")] = None,
+    prompt: PromptOption = "alpaca",
+    max_new_tokens: MaxNewTokens = 128,
+    temperature: Temperature = 0.0,
+    top_p: TopP = None,
+    top_k: TopK = None,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1: repeat less.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="What --count and drawn answers depend on.")] = 0,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Answers generated at once; by the device unless told.")
     ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Throw these models' earlier answers away.")] = False,
-    base_url: Annotated[
-        str | None, typer.Option(help="Of endpoint: models: an OpenAI-compatible server.")
-    ] = None,
-    key_variable: Annotated[
-        str, typer.Option(help="The environment variable with its key.")
-    ] = "OPENAI_API_KEY",
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions an endpoint is asked at once.")] = 16,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for one of its answers.")] = 60,
+    base_url: BaseUrl = None,
+    key_variable: KeyVariable = "OPENAI_API_KEY",
+    concurrency: Concurrency = 16,
+    timeout: Timeout = 60,
 ) -> None:
     """Have runs, baselines, adapters, models and endpoints answer the same questions.
 
@@ -75,13 +84,9 @@ def answer(
     from shepherd.study.sources import find_sources
 
     decoding = _decoding(
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        repetition_penalty=repetition_penalty,
-        seed=seed,
-    )
+        max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k,
+        repetition_penalty=repetition_penalty, seed=seed,
+    )  # fmt: skip
     sources = find_sources(runs, with_baselines)
     asking = Asking(decoding, prompt, batch_size, anew, base_url, key_variable, concurrency, timeout)
     asking.check(sources)
@@ -128,4 +133,15 @@ def _print_answered(study: Study, answered: Sequence[Answered]) -> None:
         say(
             f"The models are not all tuned from one base ({', '.join(bases.values())}); that is part of any difference."
         )
-    say(f"The answers are in {study.path}; `shepherd judge --study {study.path}` has them judged.")
+    say(f"The answers are in {study.path}; {_judging(study, answered[0].label)} has them judged.")
+
+
+def _judging(study: Study, first: str) -> str:
+    """Return a whole command that has the answers judged: against the untuned model, or else the first one asked."""
+    from shepherd.baselines import UNTUNED
+
+    labels = study.models()
+    untuned = next((label for label in labels if label.rpartition("/")[2] == UNTUNED), first)
+    # Who has nobody to stand beside is rated alone.
+    how = ["--against", untuned] if len(labels) > 1 else ["--form", "single"]
+    return f"`{shlex.join(['shepherd', 'judge', '--study', str(study.path), *how, '--model', 'JUDGE'])}`"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.options import MaxNewTokens, PromptOption, Temperature, TopK, TopP
 
 if TYPE_CHECKING:
     from shepherd.evaluation.decoding import DecodingSettings
@@ -31,13 +32,11 @@ def chat(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The page's port; the first free one from 7860 on.")
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest tokens of this mass.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from so many of the likeliest tokens.")] = None,
-    prompt: Annotated[
-        str, typer.Option(help="The prompt of adapters and plain models; runs have their own.")
-    ] = "alpaca",
+    max_new_tokens: MaxNewTokens = 128,
+    temperature: Temperature = 0.0,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    prompt: PromptOption = "alpaca",
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same answer.")] = 0,
 ) -> None:
     """Talk to runs side by side, in a local page or in the terminal.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.options import FormOption, OutputOption
+from shepherd.cli.showing import refuse_other_pictures, show
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
@@ -23,12 +24,7 @@ def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN…", help="Run directories; the first is the reference.")
     ],
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="table, markdown, csv, latex or html; by --output's ending unless told."
-        ),
-    ] = None,
+    form: FormOption = None,
     seeds: Annotated[
         bool,
         typer.Option(
@@ -36,29 +32,24 @@ def compare(
             help="Runs that differ in their seed only are one method: means, spreads, paired tests.",
         ),
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="The file to write instead of printing.")] = None,
+    output: OutputOption = None,
     figure: Annotated[
         Path | None, typer.Option(help="With --seeds: where to draw every seed, as .png or .svg.")
     ] = None,
 ) -> None:
     """Compare runs, and their baselines, on the same hold-out."""
     from shepherd.report.record import read_record
-    from shepherd.report.table_files import form_of, write_document
+    from shepherd.report.table_files import form_of
 
     form = form_of(form, output)
     if figure is not None and not seeds:
         raise ShepherdError("--figure draws a comparison over seeds; add --seeds.")
+    refuse_other_pictures(figure)
     given = [read_record(path) for path in runs]
     records = [record for run in given for record in (run, *run.baselines())]
     page = form == "html"
     shown, document = _over_seeds(records, figure, page) if seeds else _beside_each_other(records)
-    if output is not None:
-        write_document(document, form, output)
-        terminal.out.print(f"The comparison is in {output}", highlight=False, soft_wrap=True)
-    elif form == "table":
-        terminal.out.print(*shown)
-    else:
-        sys.stdout.write(document.written(form))
+    show(form, output, "The comparison is", lambda: shown, lambda: document)
 
 
 def _beside_each_other(records: list[Record]) -> tuple[list[Table], Document]:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from shepherd.cli import terminal
-from shepherd.cli.terminal import RunArgument, say
+from shepherd.cli.options import MaxNewTokens, RunArgument
+from shepherd.cli.terminal import say
 
 
 @terminal.app.command()
@@ -16,7 +17,7 @@ def generate(
     run: RunArgument,
     prompt: Annotated[list[str], typer.Option(help="An instruction; may be given several times.")],
     context: Annotated[str, typer.Option(help="The instructions' input.")] = "",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
+    max_new_tokens: MaxNewTokens = 128,
 ) -> None:
     """Answer instructions with the tuned adapter, beside the untuned base."""
     from rich.table import Table

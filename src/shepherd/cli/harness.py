@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.options import FormOption, OutputOption, PromptOption
+from shepherd.cli.showing import show
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
     from shepherd.evaluation.harness_tasks import TaskFile
     from shepherd.report.harness_table import Results
+    from shepherd.study.sources import Source
 
 
 @terminal.app.command()
@@ -37,19 +40,15 @@ def harness(
     plain: Annotated[
         bool, typer.Option("--plain", help="A file's questions without the run's prompt.")
     ] = False,
-    prompt: Annotated[
-        str, typer.Option(help="Of adapters and plain models: alpaca, plain, chat or a file.")
-    ] = "alpaca",
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="table, markdown, csv, latex or html; by --output's ending unless told."
-        ),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="The file to write instead of printing.")] = None,
+    prompt: PromptOption = "alpaca",
+    form: FormOption = None,
+    output: OutputOption = None,
 ) -> None:
-    """Do tasks of the lm-evaluation-harness; what is done is kept in harness.json and not done again."""
-    from shepherd.evaluation.harness import examine
+    """Do tasks of the lm-evaluation-harness; a run keeps its results in RUN/harness.json.
+
+    What is kept there is not done again. Results of adapters and plain models are only shown.
+    """
+    from shepherd.evaluation.harness import check_shots, examine
     from shepherd.evaluation.lm_evaluation import HarnessSettings, check_names, require_lm_eval
     from shepherd.report.table_files import form_of
     from shepherd.study.bases import LoadedBase
@@ -64,12 +63,14 @@ def harness(
     settings = HarnessSettings(
         limit=limit, shots=shots, batch_size=batch_size, max_new_tokens=max_new_tokens, plain=plain
     )
+    check_shots(files, settings)
     results, loaded = {}, LoadedBase()
     for source in sources:
         model = open_respondent(source, prompt=prompt, loaded=loaded)
         told = partial(_say_begun, source.label)
         results[source.label] = examine(model, [*names, *files], settings, index, told)
     _show(results, form, output)
+    _say_kept(sources)
 
 
 def _asked(tasks: str, paths: list[Path]) -> tuple[list[str], list[TaskFile]]:
@@ -92,14 +93,16 @@ def _say_begun(label: str, task: str) -> None:
 
 def _show(results: Results, form: str, output: Path | None) -> None:
     from shepherd.report.harness_table import harness_table, to_csv
-    from shepherd.report.table_files import Document, write_document
+    from shepherd.report.table_files import Document
 
     table = harness_table(results)
-    document = Document("lm-evaluation-harness", [table], to_csv(results))
-    if output is not None:
-        write_document(document, form, output)
-        terminal.say(f"The results are in {output}")
-    elif form == "table":
-        terminal.out.print(table)
-    else:
-        sys.stdout.write(document.written(form))
+    document = partial(Document, "lm-evaluation-harness", [table], to_csv(results))
+    show(form, output, "The results are", lambda: [table], document)
+
+
+def _say_kept(sources: Sequence[Source]) -> None:
+    """Say where the results stay; beside standard output, which may be a table for a program to read."""
+    kept = [str(Path(source.place) / "harness.json") for source in sources if source.kind == "run"]
+    if kept:
+        sentence = f"Kept in {', '.join(kept)}: what is there is not done again."
+        terminal.err.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from shepherd.cli import terminal
+from shepherd.cli.judge_options import (
+    Against,
+    AnsweredOnly,
+    DrawSeed,
+    DryRun,
+    FormOfJudging,
+    Judged,
+    JudgeName,
+    JudgeTemperature,
+    MaxTokens,
+    OneOrder,
+    OwnPrompt,
+    Ratings,
+    Recompute,
+    Retries,
+)
+from shepherd.cli.options import (
+    BaseUrl,
+    Concurrency,
+    DrawnCount,
+    JudgeModel,
+    KeyVariable,
+    PriceIn,
+    PriceOut,
+    StudyOption,
+    Timeout,
+)
 from shepherd.errors import ShepherdError
 from shepherd.judge.judgement import Form
 from shepherd.judge.names import judge_name as folder_name
@@ -22,105 +47,65 @@ if TYPE_CHECKING:
 
 @terminal.app.command()
 def judge(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL]…", help="Whose answers to judge; all but the reference's unless told."
-        ),
-    ] = None,
-    against: Annotated[
-        str | None, typer.Option(help="The reference whose answers stand beside theirs.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(envvar="SHEPHERD_JUDGE_MODEL", help="The judge's name at its endpoint.")
-    ] = None,
-    study: Annotated[
-        Path | None, typer.Option(help="The study; the only one in studies/ unless told.")
-    ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(help="An OpenAI-compatible server; OPENAI_BASE_URL, or OpenAI itself, unless told."),
-    ] = None,
-    key_variable: Annotated[
-        str, typer.Option(help="The environment variable with the key.")
-    ] = "OPENAI_API_KEY",
-    form: Annotated[
-        Form, typer.Option(help="1 to 10 for both, which is better, or 1 to 10 for one at a time.")
-    ] = "scores",
-    ratings: Annotated[int, typer.Option(min=1, help="How often the same is asked, in each order.")] = 3,
-    one_order: Annotated[
-        bool,
-        typer.Option("--one-order", help="Show the model first, always; both orders are asked unless told."),
-    ] = False,
-    prompt: Annotated[Path | None, typer.Option(help="A file with your own prompt.")] = None,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="Draw this many questions; all unless told.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="What --count draws by; more questions include fewer.")] = 0,
-    temperature: Annotated[
-        float, typer.Option(help="Above 0, so that several ratings are more than one.")
-    ] = 0.2,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of a reply.")] = 1024,
-    concurrency: Annotated[int, typer.Option(help="Calls under way at once.")] = 16,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for one reply.")] = 60,
-    price_in: Annotated[float | None, typer.Option(help="USD per million tokens sent.")] = None,
-    price_out: Annotated[float | None, typer.Option(help="USD per million tokens received.")] = None,
-    judge_name: Annotated[
-        str | None, typer.Option(help="The judge's folder; by its model unless told.")
-    ] = None,
-    answered_only: Annotated[
-        bool, typer.Option("--answered-only", help="Leave out questions that are not answered yet.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would cost; nothing is asked, and no key needed.")
-    ] = False,
-    recompute: Annotated[
-        bool, typer.Option("--recompute", help="Read the stored replies again; nothing is asked.")
-    ] = False,
+    models: Judged = None,
+    against: Against = None,
+    model: JudgeModel = None,
+    study: StudyOption = None,
+    base_url: BaseUrl = None,
+    key_variable: KeyVariable = "OPENAI_API_KEY",
+    form: FormOfJudging = "scores",
+    ratings: Ratings = 3,
+    retries: Retries = 2,
+    one_order: OneOrder = False,
+    prompt: OwnPrompt = None,
+    count: DrawnCount = None,
+    seed: DrawSeed = 0,
+    temperature: JudgeTemperature = 0.2,
+    max_tokens: MaxTokens = 1024,
+    concurrency: Concurrency = 16,
+    timeout: Timeout = 60,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    judge_name: JudgeName = None,
+    answered_only: AnsweredOnly = False,
+    dry_run: DryRun = False,
+    recompute: Recompute = False,
 ) -> None:
     """Have a judge model rate answers, each beside the reference's.
 
     Every reply is kept as it comes: a command that was stopped goes on where it was, and nothing is paid twice.
     """
     from shepherd.judge.choosing import comparisons
-    from shepherd.judge.settings import JudgeSettings
     from shepherd.study.directory import find_study
 
     where = find_study(study)
     if recompute:
         return _recompute(where, _known_judge(where, model, judge_name))
     endpoint = {
-        "model": _named(model),
-        "base_url": base_url,
-        "key_variable": key_variable,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "concurrency": concurrency,
-        "timeout_s": timeout,
-        "price_in": price_in,
+        "model": _named(model), "base_url": base_url, "key_variable": key_variable, "temperature": temperature,
+        "max_tokens": max_tokens, "concurrency": concurrency, "timeout_s": timeout, "price_in": price_in,
         "price_out": price_out,
-    }
-    values = {
-        "endpoint": endpoint,
-        "form": form,
-        "ratings": ratings,
-        "swap": not one_order,
-        "prompt": str(prompt) if prompt else None,
-    }
-    settings = checked(JudgeSettings, values, "The judge cannot be asked like this")
+    }  # fmt: skip
+    settings = _settings(
+        endpoint=endpoint, form=form, ratings=ratings, retries=retries, swap=not one_order, prompt=prompt
+    )
     reference = where.model(against) if against is not None else None
     labels = _models(where, models or [], reference, settings)
     wanted = comparisons(where, labels, reference, _question_ids(where, count, seed), settings, answered_only)
     name = folder_name(settings.endpoint.model, judge_name)
     if dry_run:
-        print_plan(where, name, settings, wanted)
-    else:
-        outcome = ask_judge(where, name, settings, wanted)
-        print_outcome(outcome, settings)
-        print_results(where, name, outcome, reference, count, seed)
-        terminal.say(
-            f"`shepherd report {where.path}` writes it all, with the judge's reasons, into one page."
-        )
+        return print_plan(where, name, settings, wanted)
+    outcome = ask_judge(where, name, settings, wanted)
+    print_outcome(outcome, settings)
+    print_results(where, name, outcome, reference, count, seed)
+    terminal.say(f"`shepherd report {where.path}` writes it all, with the judge's reasons, into one page.")
+
+
+def _settings(prompt: Path | None, **values: Any) -> JudgeSettings:
+    from shepherd.judge.settings import JudgeSettings
+
+    own = {**values, "prompt": str(prompt) if prompt else None}
+    return checked(JudgeSettings, own, "The judge cannot be asked like this")
 
 
 def _named(model: str | None) -> str:
@@ -133,7 +118,7 @@ def _known_judge(study: Study, model: str | None, name: str | None) -> str:
     """Return the judge whose replies are to be read again: the one named, or the only one there is."""
     if name is not None or model:
         return folder_name(model or "", name)
-    judges = study.judges()
+    judges = study.asked_judges()
     if not judges:
         raise ShepherdError(f"{study.path} has no judge yet; there is nothing to read again.")
     if len(judges) > 1:
@@ -183,9 +168,12 @@ def _recompute(study: Study, name: str) -> None:
     from shepherd.judge import judging
     from shepherd.judge.record import read_record
     from shepherd.judge.sentences import of_outcome
+    from shepherd.report.units import counted
 
     outcome = judging.recompute(study, name)
-    terminal.say(f"{len(outcome.judgements):,} judgements of {name} were read again from its stored replies.")
+    read = f"{counted(len(outcome.judgements), 'judgement')} of {name}"
+    were = "was" if len(outcome.judgements) == 1 else "were"
+    terminal.say(f"{read} {were} read again from its stored replies.")
     for sentence in of_outcome(outcome, read_record(study, name).retries):
         terminal.say(sentence)
     print_results(study, name, outcome)

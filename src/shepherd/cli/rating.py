@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.options import DrawnCount, StudyOption
 from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
+from shepherd.report.units import counted
 
 if TYPE_CHECKING:
     from shepherd.people.desk import Desk
@@ -24,13 +26,11 @@ def rate(
             metavar="RUN…", help="Models of the study, by label or path; all of them unless named."
         ),
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="The study's folder; the only one unless told.")] = None,
+    study: StudyOption = None,
     against: Annotated[
         str | None, typer.Option(help="Show every answer beside this model's; by itself unless told.")
     ] = None,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="How many questions to draw; all unless told.")
-    ] = None,
+    count: DrawnCount = None,
     rater: Annotated[
         str | None, typer.Option(help="The name the ratings are kept under; 'me' unless told.")
     ] = None,
@@ -86,11 +86,12 @@ def _hand_out(
         material = Material(study)
         drawn = draw(material, labels, reference, count, seed, rater)
         if drawn.unanswered:
-            say(f"Not every model has answered {drawn.unanswered} of the questions; they are left out.")
+            say(f"{counted(drawn.unanswered, 'question')} left out, not answered by every model.")
         rows = hand_out(study, rater, drawn.items, material)
         desk = Desk(sheet_path(study, rater), rows, [item.id for item in drawn.items])
         if port is None:
-            say(f"{desk.path} has {len(rows)} items: fill in scores, 1 to 10, and check it with --read.")
+            asked = "fill in scores, 1 to 10, and check it with --read."
+            say(f"{desk.path} has {counted(len(rows), 'item')}: {asked}")
         else:
             _serve(desk, port)
 
@@ -105,16 +106,15 @@ def _serve(desk: Desk, port: int) -> None:
             server.serve_forever()
         except KeyboardInterrupt:
             say("")
-    say(f"{desk.rated} of {len(desk.shown)} items are rated, in {desk.path}.")
+    say(f"{desk.rated:,} of {counted(len(desk.shown), 'item')} rated, in {desk.path}.")
 
 
 def _take_back(study: Study, file: Path, rater: str | None) -> None:
     from shepherd.people.exchange import take_back
 
     taken = take_back(study, file, rater)
-    parts = [f"{taken.rated} items rated", f"{taken.unrated} not rated"]
-    parts += [f"{taken.begun} with one score of two, which do not count"] if taken.begun else []
-    parts += [f"{taken.changed} rated otherwise than before"] if taken.changed else []
+    parts = [f"{counted(taken.rated, 'item')} rated", f"{taken.unrated} not rated"]
+    parts += [f"{taken.begun} with one score of two, not counted"] if taken.begun else []
     say(f"{', '.join(parts)}; kept in {taken.path}")
 
 

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 
 from shepherd.cli import terminal
 from shepherd.cli.comparing import compare
-from shepherd.cli.terminal import ConfigArgument, Overrides
+from shepherd.cli.options import ConfigArgument, Overrides
 
 
 @terminal.app.command()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shepherd.cli import terminal
+from shepherd.cli.options import FormOption, OutputOption, StudyOption
+from shepherd.cli.showing import refuse_other_pictures, show
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from shepherd.evaluation.groups import Grouping
     from shepherd.evaluation.scores import Scores
+    from shepherd.report.table_files import Document
 
 
 @terminal.app.command()
@@ -25,7 +28,7 @@ def score(
         list[str] | None,
         typer.Argument(metavar="[MODEL]…", help="Models of the study; all of them unless told."),
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="The study's folder; the only one unless told.")] = None,
+    study: StudyOption = None,
     against: Annotated[
         str | None, typer.Option(help="Show paired differences to this model, such as the untuned base.")
     ] = None,
@@ -40,13 +43,8 @@ def score(
         Path | None, typer.Option(help="By client or seen: the run that says who trained on what.")
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="With --by: draw the groups, as .png or .svg.")] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="table, markdown, csv, latex or html; by --output's ending unless told."
-        ),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="The file to write instead of printing.")] = None,
+    form: FormOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Score stored answers against the questions' references: ROUGE-L, exact match, token F1, loss."""
     from shepherd.evaluation.scores import scores
@@ -54,6 +52,9 @@ def score(
     from shepherd.study.directory import find_study
 
     form = form_of(form, output)
+    if figure is not None and by is None:
+        raise ShepherdError("--figure draws groups; say by what with --by, such as --by category.")
+    refuse_other_pictures(figure)
     found_study = find_study(study)
     labels = [found_study.model(name) for name in models or found_study.models()]
     reference = found_study.model(against) if against else None
@@ -62,8 +63,10 @@ def score(
     found = scores(found_study, labels)
     grouping = _grouping(found_study.path, labels, found, by, run) if by else None
     shown = _metric(found, metric) if grouping or metric else ""
-    _say(found, grouping, reference, shown, form, output)
-    if figure is not None:
+    made = partial(_tables, found, grouping, reference, shown)
+    document = partial(_document, found, grouping, reference, made)
+    show(form, output, "The scores are", partial(made, most=5), document)
+    if figure is not None and grouping is not None:
         _draw(found, grouping, reference, shown, figure)
 
 
@@ -91,27 +94,19 @@ def _metric(found: Scores, asked: str | None) -> str:
     return asked or known[0]
 
 
-def _say(
-    found: Scores, grouping: Grouping | None, against: str | None, metric: str, form: str, output: Path | None
-) -> None:
+def _document(
+    found: Scores, grouping: Grouping | None, against: str | None, tables: Callable[[], Iterator[Table]]
+) -> Document:
     from shepherd.report.score_tables import to_csv
-    from shepherd.report.table_files import Document, write_document
+    from shepherd.report.table_files import Document
 
-    if output is None and form == "table":
-        terminal.out.print(*_tables(found, grouping, against, metric, 5))
-        return
-    tables = list(_tables(found, grouping, against, metric, None))
-    document = Document("Scores without a judge", tables, to_csv(found, grouping, against))
-    if output is None:
-        sys.stdout.write(document.written(form))
-    else:
-        write_document(document, form, output)
-        terminal.say(f"The scores are in {output}")
+    return Document("Scores without a judge", list(tables()), to_csv(found, grouping, against))
 
 
 def _tables(
-    found: Scores, grouping: Grouping | None, against: str | None, metric: str, most: int | None
+    found: Scores, grouping: Grouping | None, against: str | None, metric: str, most: int | None = None
 ) -> Iterator[Table]:
+    """Yield what is shown; of a table by group the first `most` models, or all."""
     from shepherd.report.score_tables import difference_table, group_table, overall_table
 
     yield overall_table(found)
@@ -123,12 +118,10 @@ def _tables(
             yield group_table(found, grouping, metric, against, most)
 
 
-def _draw(found: Scores, grouping: Grouping | None, against: str | None, metric: str, path: Path) -> None:
+def _draw(found: Scores, grouping: Grouping, against: str | None, metric: str, path: Path) -> None:
     from shepherd.evaluation.group_scores import by_group
     from shepherd.report.score_figures import write_group_figure
 
-    if grouping is None:
-        raise ShepherdError("--figure draws groups; say by what with --by, such as --by category.")
     shown = found.against(against) if against else found
     write_group_figure(by_group(shown, grouping, metric), path, against)
     terminal.say(f"The picture is {path}")

@@ -33,7 +33,7 @@ def coordinate(
     config: RunConfig,
     resume: bool = False,
     observers: Sequence[Observer] = (),
-    lost: LostSite = lambda round, site, reason: None,
+    lost: Sequence[LostSite] = (),
 ) -> Run:
     """Run a config over the sites of a federation, to its end.
 
@@ -47,7 +47,7 @@ def coordinate(
         Go on with a run that was stopped.
     observers : sequence of Observer
         Told what happens; one that has a `linked` method is given the link.
-    lost : callable
+    lost : sequence of callable
         Told the round, the site and the reason when one is not part of a round.
 
     Raises
@@ -67,10 +67,25 @@ def coordinate(
         for observer in observers:
             if hasattr(observer, "linked"):
                 observer.linked(link)
-        found = Coordinator(config, settings, link, folder.sites(), observers, lost).run(resume)
+        tell = _telling(lost)
+        found = Coordinator(config, settings, link, folder.sites(), observers, tell).run(resume)
     # What was on its way lies in the database's pages; nothing of a finished run needs it.
     shutil.rmtree(state_of(folder), ignore_errors=True)
     return found
+
+
+def _telling(listeners: Sequence[LostSite]) -> LostSite:
+    def tell(round: int, site: str, reason: str) -> None:
+        """Tell everybody who wants to know."""
+        for listener in listeners:
+            listener(round, site, reason)
+
+    return tell
+
+
+def status_file(folder: FederationFolder) -> Path:
+    """Return where a running coordinator says how it stands."""
+    return state_of(folder) / "status.json"
 
 
 def state_of(folder: FederationFolder) -> Path:

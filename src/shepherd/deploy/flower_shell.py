@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,6 +67,8 @@ def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, 
 def be_quiet(home: Path) -> None:
     """Set the same for this process, before anything of Flower is imported."""
     os.environ.update({**_SETTINGS, "FLWR_HOME": str(home), **_no_proxy()})
+    for name in ("flwr", "httpx", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 _SETTINGS = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from shepherd.deploy import supernode
@@ -88,6 +89,25 @@ def work(
         stack.enter_context(Child(command, supernode.process_environment(folder), listener.hear))
         worker = FlowerWorker(f"127.0.0.1:{port}", secret, site.answer, answered)
         worker.work(stopped)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C or a SIGTERM sets; a second one ends the process at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        """Stop after the message that is being answered."""
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Listener:

@@ -29,7 +29,7 @@ def command(bundle: Bundle, state: Path, port: int) -> list[str]:
 
 def process_environment(state: Path) -> dict[str, str]:
     """Return what the command is started with."""
-    return environment(state / "flower")
+    return environment(state / "flower", {"FLWR_LOG_LEVEL": "INFO"})  # its words are listened to
 
 
 def main(bundle: Bundle, state: Path, port: int) -> None:

@@ -7,6 +7,7 @@ nor what for.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from shepherd.endpoint.request import Request
 from shepherd.endpoint.settings import EndpointSettings
 from shepherd.errors import ShepherdError
 
+log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 #: What servers answer that ask for chats but show nobody their list of models.
 _NO_LIST = {403, 404, 405, 501}
@@ -93,6 +95,7 @@ class _Asking:
         self.workers = min(settings.concurrency, len(pending))
         self.circuit, self.patience = Circuit(self.workers), Patience(settings.backoff_s)
         self.given_up: list[Failure] = []
+        self.waiting_is_said = False
 
     async def run(self) -> None:
         """Ask everything, `workers` at a time."""
@@ -126,12 +129,25 @@ class _Asking:
             if final:
                 return self.given_up.append(outcome)
             self.patience.heed(outcome.wait_s)
+            self._say_waiting(outcome, self.patience.wait_s(request.key, attempt + 1))
 
     def _keep(self, reply: Reply, asked: dict[str, Any]) -> None:
         self.store.add(reply, asked)
         self.circuit.answered()
         if self.on_reply is not None:
             self.on_reply(reply)
+
+    def _say_waiting(self, failure: Failure, wait_s: float) -> None:
+        """Say, once, why nothing seems to happen."""
+        if not self.waiting_is_said:
+            self.waiting_is_said = True
+            log.warning(
+                "%s: %s, trying again in %.0f s; every request is tried up to %d times, and later waits are longer.",
+                self.settings.url,
+                failure.briefly,
+                wait_s,
+                self.settings.attempts,
+            )
 
     def _kept(self) -> str:
         if not self.store.replies:

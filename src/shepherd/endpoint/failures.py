@@ -45,6 +45,11 @@ class Failure:
     said: str = ""
 
     @property
+    def briefly(self) -> str:
+        """What happened, without a word of the server's, which may repeat what it was asked."""
+        return "no reply" if self.status is None else f"status {self.status}"
+
+    @property
     def own(self) -> bool:
         """Whether it is this request's own fault, such as being too long, and says nothing of others."""
         return self.status in _OWN_FAULT

@@ -37,6 +37,10 @@ class Patience:
         while (rest := self._welcome - time.monotonic()) > 0:
             await asyncio.sleep(rest)
 
+    def wait_s(self, key: str, attempt: int) -> float:
+        """Return the seconds until the attempt (from 1) of a request, as things stand."""
+        return max(backoff(self._first_s, key, attempt - 1), self._welcome - time.monotonic())
+
     def heed(self, wait_s: float | None) -> None:
         """Have every request wait until the server wants to be asked."""
         if wait_s is not None:

@@ -66,6 +66,11 @@ class ReplyStore:
     path : Path
         The file; it need not be there yet.
 
+    Attributes
+    ----------
+    without_temperature : bool
+        Whether some reply was asked for without a temperature, since its server had refused to be told one.
+
     Raises
     ------
     ShepherdError
@@ -77,7 +82,9 @@ class ReplyStore:
         self._lock = threading.Lock()
         self._stream: FileIO | None = None
         self._synced = time.monotonic()
-        self._replies, self._length = _read(path)
+        self.without_temperature = False
+        self._replies: dict[str, Reply] = {}
+        self._length = self._read()
 
     @property
     def replies(self) -> Mapping[str, Reply]:
@@ -102,7 +109,7 @@ class ReplyStore:
         with self._lock, explained(self.path):
             if reply.key not in self._replies:
                 self._append(line.encode())
-                self._replies[reply.key] = reply
+                self._note(reply, asked)
 
     def close(self) -> None:
         """Have the disk itself keep everything. The store can go on being used."""
@@ -111,6 +118,33 @@ class ReplyStore:
                 os.fsync(self._stream.fileno())
                 self._stream.close()
                 self._stream = None
+
+    def _read(self) -> int:
+        """Read the file's replies, and return how many of its bytes are whole lines."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise ShepherdError(f"{self.path} cannot be read ({error.strerror}); restore it.") from error
+        lines = data.split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            found = _parsed(line)
+            if found is not None:
+                self._note(*found)
+            elif number == len(lines):
+                # Nothing, or what a kill left of a line: its reply is asked for again.
+                return len(data) - len(line)
+            elif line.strip():
+                raise ShepherdError(
+                    f"{self.path}, line {number}, holds no reply; restore it, or delete that line."
+                )
+        return len(data)
+
+    def _note(self, reply: Reply, asked: Mapping[str, Any] | None) -> None:
+        self._replies.setdefault(reply.key, reply)
+        if asked and "temperature" not in asked:
+            self.without_temperature = True
 
     def _append(self, line: bytes) -> None:
         stream = self._stream = self._stream or self._opened()
@@ -141,32 +175,13 @@ def _byte_before(stream: FileIO, place: int) -> bytes:
     return stream.read(1)
 
 
-def _read(path: Path) -> tuple[dict[str, Reply], int]:
-    """Return the replies of a file, and how many of its bytes are whole lines."""
+def _parsed(line: bytes) -> tuple[Reply, dict[str, Any] | None] | None:
+    """Return the reply that a line holds, and what was asked; None where it holds none."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {}, 0
-    except OSError as error:
-        raise ShepherdError(f"{path} cannot be read ({error.strerror}); restore it.") from error
-    lines = data.split(b"\n")
-    replies: dict[str, Reply] = {}
-    for number, line in enumerate(lines, start=1):
-        reply = _parsed(line)
-        if reply is not None:
-            replies.setdefault(reply.key, reply)
-        elif number == len(lines):
-            # Nothing, or what a kill left of a line: its reply is asked for again.
-            return replies, len(data) - len(line)
-        elif line.strip():
-            raise ShepherdError(f"{path}, line {number}, holds no reply; restore it, or delete that line.")
-    return replies, len(data)
-
-
-def _parsed(line: bytes) -> Reply | None:
-    try:
-        values = json.loads(line)["reply"]
-        reply = Reply(**values)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        values = json.loads(line)
+        reply, asked = Reply(**values["reply"]), values.get("asked")
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
         return None
-    return reply if all(isinstance(getattr(reply, name), kind) for name, kind in _TYPES.items()) else None
+    if not all(isinstance(getattr(reply, name), kind) for name, kind in _TYPES.items()):
+        return None
+    return reply, asked if isinstance(asked, dict) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from shepherd.evaluation.groups import Grouping
 from shepherd.evaluation.measured import METRICS, Measured
 from shepherd.evaluation.scores import ModelScores, Scores
 from shepherd.randomness import generator
+from shepherd.statistics import bootstrap
 from shepherd.statistics.bootstrap import UNKNOWN, DrawnMeans, Interval
 
 WORST_SHARE = 0.1
@@ -58,6 +59,11 @@ class GroupScores:
     spread: Interval
     deviation: Interval
 
+    @property
+    def compared(self) -> list[Interval]:
+        """What a table says of these differences: every group's and, of several, their average."""
+        return [*self.groups.values(), *([self.average] if len(self.groups) > 1 else [])]
+
 
 def by_group(scores: Scores, grouping: Grouping, metric: str, seed: int = 0) -> list[GroupScores]:
     """Return every model's figures by group.
@@ -75,6 +81,17 @@ def by_group(scores: Scores, grouping: Grouping, metric: str, seed: int = 0) -> 
     """
     measured = [model for model in scores.models if metric in model.measured]
     return [_of_model(model, grouping, metric, seed) for model in measured]
+
+
+def corrected(models: Sequence[GroupScores]) -> list[GroupScores]:
+    """Return differences by group with p-values corrected for all of them together (Holm), of every model and group."""
+    family = iter(bootstrap.corrected([interval for model in models for interval in model.compared]))
+    found = []
+    for model in models:
+        groups = {name: next(family) for name in model.groups}
+        average = next(family) if len(groups) > 1 else model.average
+        found.append(replace(model, groups=groups, average=average))
+    return found
 
 
 def _of_model(model: ModelScores, grouping: Grouping, metric: str, seed: int) -> GroupScores:
@@ -108,6 +125,7 @@ def _cell_means(figure: Measured, grouping: Grouping, seed: int) -> DrawnMeans:
 
 
 def _seed(seed: int, *address: str) -> int:
+    """Return the seed of one cell's draws."""
     return int(generator(seed, "groups", *address).integers(2**62))
 
 
@@ -124,6 +142,7 @@ def _group_means(cells: DrawnMeans, grouping: Grouping) -> tuple[list[str], Draw
 
 
 def _column(means: DrawnMeans, column: int) -> Interval:
+    """Return one group's interval; without ends where nothing tells a spread."""
     found = DrawnMeans(means.estimates[[column]], means.draws[:, [column]]).interval(lambda mean: mean)
     certain = math.isclose(
         found.low, found.high, abs_tol=1e-12
@@ -132,6 +151,7 @@ def _column(means: DrawnMeans, column: int) -> Interval:
 
 
 def _questions(figure: Measured, grouping: Grouping, names: Sequence[str]) -> dict[str, int]:
+    """Return how many questions with a figure each group rests on."""
     sizes = np.bincount(
         grouping.cell_of[figure.known & (grouping.cell_of >= 0)], minlength=len(grouping.cells)
     )
@@ -140,11 +160,13 @@ def _questions(figure: Measured, grouping: Grouping, names: Sequence[str]) -> di
 
 
 def _summaries(means: DrawnMeans, more_is_better: bool) -> list[Interval]:
+    """Return average, worst tenth, spread and deviation over the groups."""
     if not len(means.estimates):
         return [UNKNOWN] * 4
     tenth = max(1, math.ceil(WORST_SHARE * len(means.estimates)))
 
     def worst(table: np.ndarray) -> np.ndarray:
+        """Return the mean of the worst tenth of the groups, draw by draw."""
         ascending = np.sort(table, axis=0)
         return (ascending[:tenth] if more_is_better else ascending[-tenth:]).mean(axis=0)
 

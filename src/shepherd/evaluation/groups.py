@@ -1,4 +1,4 @@
-"""Which questions belong together: by category, language, domain, client, seen in training or not.
+"""Which questions belong together: by category, language, domain, client, or whether clients trained on the category.
 
 Questions lie in cells, which share none; a group is a mean over cells. By category every cell is a group of its own. A
 client's score is the mean over the categories, weighted by the client's own share of each, so that it says how the
@@ -21,7 +21,10 @@ from shepherd.study.directory import Study
 from shepherd.study.questions import Question
 
 BY_RUN = ("client", "seen")
-SEEN, UNSEEN = "seen in training", "not seen"
+#: No question was itself trained on: what some client trained on, or none, is its category.
+SEEN, UNSEEN = "categories some client trained on", "categories no client trained on"
+#: A report groups by a column of so many values at most.
+_MOST_VALUES = 40
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def group(questions: Sequence[Question], by: str, trained: Heterogeneity | None 
         The questions.
     by : str
         ``category``, a column that the questions' file had (``language``, ``domain``, ``task``), ``client``, or
-        ``seen``: categories among those trained on, against all others.
+        ``seen``: the categories that some client trained on, against all others.
     trained : Heterogeneity, optional
         Which client trained on which categories; ``client`` and ``seen`` need it.
 
@@ -81,11 +84,52 @@ def group(questions: Sequence[Question], by: str, trained: Heterogeneity | None 
     return _by_client(questions, trained) if by == "client" else _by_seen(questions, trained)
 
 
+def columns_to_group_by(questions: Sequence[Question], most: int = _MOST_VALUES) -> list[str]:
+    """Return the columns besides the category that part the questions into groups worth a table, sorted.
+
+    Parameters
+    ----------
+    questions : sequence of Question
+        The questions.
+    most : int
+        The most values such a column may have; it has two at least, and two questions of each on average. Fractions
+        are measures rather than groups, and of columns that part the questions alike one is enough.
+    """
+    parted = {_parts(questions, "category")}
+    found = []
+    for by in _columns(questions):
+        if by in ("category", *BY_RUN):  # --by would take these for something else
+            continue
+        values, parts = _values(questions, by), _parts(questions, by)
+        names = {str(value) for value in values if _told(value)}
+        is_measure = any(isinstance(value, float) for value in values)
+        if 2 <= len(names) <= min(most, len(questions) // 2) and not is_measure and parts not in parted:
+            found.append(by)
+            parted.add(parts)
+    return found
+
+
+def _parts(questions: Sequence[Question], by: str) -> tuple[int, ...]:
+    """Return every question's group by its number in the order of appearance, so that names do not matter."""
+    numbers: dict[str | None, int] = {}
+    told = (str(value) if _told(value) else None for value in _values(questions, by))
+    return tuple(numbers.setdefault(value, len(numbers)) for value in told)
+
+
+def _columns(questions: Sequence[Question]) -> list[str]:
+    """Return the columns that say something of at least one question, sorted."""
+    return sorted({name for q in questions for name, value in q.fields.items() if _told(value)})
+
+
+def _values(questions: Sequence[Question], by: str) -> list[object]:
+    """Return what every question says in a column."""
+    return [question.category if by == "category" else question.fields.get(by) for question in questions]
+
+
 def _by_value(questions: Sequence[Question], by: str) -> Grouping:
-    values = [question.category if by == "category" else question.fields.get(by) for question in questions]
+    values = _values(questions, by)
     if not any(_told(value) for value in values):
-        columns = sorted({name for q in questions for name, value in q.fields.items() if _told(value)})
-        known = ["category", *columns, *BY_RUN]
+        known = ["category", *_columns(questions), *BY_RUN]
         raise ShepherdError(
             f"The questions say nothing of '{by}', so they cannot be grouped by it{nearest(by, known)}."
         )
@@ -96,6 +140,7 @@ def _by_value(questions: Sequence[Question], by: str) -> Grouping:
 
 
 def _told(value: object) -> bool:
+    """Say whether a value names a group: it is there, and is no list or mapping."""
     return value is not None and value != "" and not isinstance(value, (list, dict))
 
 

@@ -53,6 +53,7 @@ def examine(
     ShepherdError
         If a task cannot be done; what was done before is kept.
     """
+    check_shots(tasks, settings)
     directory = Path(model.card.source) if model.card.kind == "run" else None
     weights = {"base": model.card.base_fingerprint, "own": model.card.fingerprint}
     results = read_results(directory)
@@ -69,6 +70,23 @@ def examine(
                 write_json(directory / "harness.json", {"tasks": results})
         found[name] = done
     return found
+
+
+def check_shots(tasks: Sequence[str | TaskFile], settings: HarnessSettings) -> None:
+    """Refuse more examples than a file has rows besides the question; tasks by name bring their own.
+
+    Raises
+    ------
+    ShepherdError
+        Naming the first such file.
+    """
+    for task in tasks:
+        if isinstance(task, TaskFile) and settings.shots and settings.shots >= len(task.rows):
+            most = len(task.rows) - 1
+            raise ShepherdError(
+                f"The task file {task.name} has {most + 1} rows, so {most} others can be shown before a question, and "
+                f"not {settings.shots}; give --shots {most} or fewer, or a file with more rows."
+            )
 
 
 def read_results(directory: Path | None) -> dict[str, dict[str, Any]]:

@@ -118,7 +118,7 @@ def _evaluated(
 
     prompted = isinstance(task, TaskFile) and not settings.plain
     model = (PromptedModel if prompted else HarnessModel)(asked, settings.batch_size)
-    render = asked.rendered if prompted else None
+    render = asked.prompt.render if prompted else None
     made = task if isinstance(task, str) else task.task(render, settings.max_new_tokens)
     loaded = (index or TaskManager(include_defaults=False)).load([made])
     for one in loaded["tasks"].values():

@@ -77,4 +77,5 @@ class Measured:
 
 def is_worse(difference: Interval, metric: str) -> bool:
     """Say whether a difference to another model is for the worse, beyond the noise."""
-    return difference.high < 0 if METRICS[metric].more_is_better else difference.low > 0
+    is_lower = difference.estimate < 0
+    return not difference.is_noise and is_lower == METRICS[metric].more_is_better

@@ -113,7 +113,8 @@ def _refuse_gaps(study: Study, answered: Mapping[str, Collection[str]], question
         sources = " ".join(_asked_as(study.card(label)) for label in missing)
         raise ShepherdError(
             f"Of {len(questions)} questions some are not answered yet ({listed}); complete them with "
-            f"`shepherd answer {sources} --study {study.path}`, or judge what is there with --answered-only."
+            f"`shepherd answer {sources} --study {study.path}` and the settings they were asked with before, or judge "
+            "what is there with --answered-only."
         )
 
 

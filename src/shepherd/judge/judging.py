@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shepherd.endpoint import EndpointSettings, Estimate, Reply, ReplyStore, ask, check, estimate
+from shepherd.errors import ShepherdError
 from shepherd.judge.comparisons import Comparison, Rating, ratings_of
 from shepherd.judge.hearing import Hearing
 from shepherd.judge.judgement import Judgement
@@ -99,22 +100,24 @@ def judge(
     Raises
     ------
     ShepherdError
-        If the judge was asked in another way before, or cannot be asked. Every reply that came is kept.
+        If the judge was asked in another way before, cannot be asked, or gave no reply that can be read. Every reply
+        that came is kept.
     """
     with study.held():
-        prompt = _prompt(settings)
+        prompt = prompt_of(settings)
         record = planned(study, name, settings, prompt, comparisons)
         hearing = _hearing(study, name, record, prompt)
         ratings = ratings_of(comparisons, hearing.places)
         if hearing.next_requests(ratings):
             check(settings.endpoint)  # before anything is written about a judge that cannot be asked
-        write_record(study, name, record, prompt)
+        _write_record(study, name, hearing, prompt)
         replies: list[Reply] = []
         try:
             _ask(hearing, settings.endpoint, ratings, watcher or Watcher(), replies)
         finally:  # what was said before an interruption counts
             outcome = _written(study, name, hearing, ratings, replies)
-        return outcome
+            _write_record(study, name, hearing, prompt)  # a server may have refused the temperature
+        return _heard(outcome, hearing)
 
 
 def recompute(study: Study, name: str) -> Outcome:
@@ -123,17 +126,18 @@ def recompute(study: Study, name: str) -> Outcome:
     Raises
     ------
     ShepherdError
-        If there is no such judge, or its files are damaged.
+        If there is no such judge, its files are damaged, or none of its replies can be read.
     """
     record = read_record(study, name)
     with study.held():
         hearing = _hearing(study, name, record)
-        return _written(study, name, hearing, ratings_of(record.comparisons, hearing.places), [])
+        ratings = ratings_of(record.comparisons, hearing.places)
+        return _heard(_written(study, name, hearing, ratings, []), hearing)
 
 
 def plan(study: Study, name: str, settings: JudgeSettings, comparisons: Sequence[Comparison]) -> Plan:
     """Return what `judge` would do and cost; nothing is asked or written."""
-    prompt = _prompt(settings)
+    prompt = prompt_of(settings)
     record = planned(study, name, settings, prompt, comparisons)
     hearing = _hearing(study, name, record, prompt)
     ratings = ratings_of(comparisons, hearing.places)
@@ -141,7 +145,14 @@ def plan(study: Study, name: str, settings: JudgeSettings, comparisons: Sequence
     return Plan(len(ratings), len(hearing.judgements(ratings)), estimate(pending.values(), settings.endpoint))
 
 
-def _prompt(settings: JudgeSettings) -> JudgePrompt:
+def prompt_of(settings: JudgeSettings) -> JudgePrompt:
+    """Return the prompt that a judge is to be asked with.
+
+    Raises
+    ------
+    ShepherdError
+        If it is somebody's own, and cannot be read or is no template for the form.
+    """
     return read_prompt(settings.form, Path(settings.prompt).expanduser() if settings.prompt else None)
 
 
@@ -151,6 +162,12 @@ def _hearing(study: Study, name: str, record: Record, prompt: JudgePrompt | None
     stored = {form: mark for form, mark in record.prompts.items() if form not in given}
     prompts = read_prompts(study, name, stored) | given
     return Hearing(study, record, prompts, ReplyStore(study.judge_path(name) / "replies.jsonl"))
+
+
+def _write_record(study: Study, name: str, hearing: Hearing, prompt: JudgePrompt) -> None:
+    """Write how the judge is asked, and, as far as its replies tell, how it truly was."""
+    accepted = {"temperature_accepted": not hearing.store.without_temperature}
+    write_record(study, name, hearing.record.model_copy(update=accepted), prompt)
 
 
 def _ask(
@@ -180,3 +197,22 @@ def _written(
     judgements = hearing.judgements(everything)
     study.write_judgements(name, judgements)
     return Outcome(hearing.judgements(ratings), len(everything) - len(judgements), replies)
+
+
+def _heard(outcome: Outcome, hearing: Hearing) -> Outcome:
+    """Return what came of asking; refuse what would make tables of nothing.
+
+    Raises
+    ------
+    ShepherdError
+        If ratings are settled, and not one of them could be read.
+    """
+    silent = len(outcome.unreadable)
+    if not silent or silent < len(outcome.judgements):
+        return outcome
+    first, times = outcome.unreadable[0], hearing.record.retries + 1
+    asked = "once" if times == 1 else f"{times} times"
+    raise ShepherdError(
+        f"{silent:,} of {silent:,} ratings by {hearing.record.model} could not be read, asked {asked} each; "
+        f"see what it says in {hearing.store.path}, and try another judge model, or another --form than {first.form}."
+    )

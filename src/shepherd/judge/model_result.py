@@ -135,7 +135,7 @@ class JudgeResults:
     reference : str
         What every model is judged against; ``""`` in single grading without a reference.
     models : list of ModelResult
-        The models, in the order they were asked for.
+        The models, in the order they were asked for; without those of which no reply could be read.
     notes : list of str
         What a reader must know to trust the figures, a sentence or two each.
     questions : int

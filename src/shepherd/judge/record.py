@@ -30,6 +30,8 @@ class Record(Settings):
         The judge's name at its server.
     temperature, max_tokens, retries
         As in `EndpointSettings` and `JudgeSettings`.
+    temperature_accepted : bool
+        False where a server refused to be told the temperature, and the judge used its own.
     addresses : tuple of str
         The servers it was reached at; there is never a key among them.
     price_in, price_out : float, optional
@@ -44,6 +46,7 @@ class Record(Settings):
     temperature: float
     max_tokens: int
     retries: int
+    temperature_accepted: bool = True
     addresses: tuple[str, ...]
     price_in: float | None = None
     price_out: float | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from shepherd.judge.judgement import Form
 from shepherd.judge.model_result import ModelResult
 from shepherd.judge.one_result import FEWEST_TOLD
+from shepherd.report.units import counted
 from shepherd.study.answers import ModelCard
 
 #: Questions below which a study is called small.
@@ -24,14 +25,16 @@ def notes(form: Form, models: Sequence[ModelResult], questions: int, cards: Sequ
     form : {"scores", "verdict", "single"}
         How the judge was asked.
     models : sequence of ModelResult
-        The results.
+        The results, also of models of which no reply could be read.
     questions : int
         Questions of the study that were looked at.
     cards : sequence of ModelCard
         Of the models and the reference, those there are.
     """
-    found = [*_few(form, models), *_missing(models, questions), *_unreadable(models), *_orders(form, models)]
-    return [*found, *_place(form, models), *_lengths(models), *_no_lengths(models), *_bases(cards)]
+    heard = [model for model in models if model.ratings]
+    found = [*_few(form, heard), *_missing(heard, questions), *_silent(models), *_unreadable(models)]
+    found += [*_orders(form, heard), *_place(form, heard), *_lengths(heard), *_no_lengths(heard)]
+    return [*found, *_bases(cards)]
 
 
 def _few(form: Form, models: Sequence[ModelResult]) -> Iterator[str]:
@@ -41,7 +44,7 @@ def _few(form: Form, models: Sequence[ModelResult]) -> Iterator[str]:
     relative = form != "verdict" and any(_is_known(model.model_over_reference.half_width) for model in models)
     spans = [model.model_over_reference if relative else model.win_rate for model in models]
     widths = [span.half_width for span in spans if _is_known(span.half_width)]
-    few = f"{most} question{' is' if most == 1 else 's are'} few (FedIT asked 20)"
+    few = f"{counted(most, 'question')} {'is' if most == 1 else 'are'} few (FedIT asked 20)"
     if most < FEWEST_TOLD and widths:
         yield f"{few}: chance alone makes so few agree, so everything is inside the noise."
     elif not widths:
@@ -55,14 +58,22 @@ def _few(form: Form, models: Sequence[ModelResult]) -> Iterator[str]:
 def _missing(models: Sequence[ModelResult], questions: int) -> Iterator[str]:
     short = [f"{m.label} {m.questions}" for m in models if m.questions < questions]
     if short:
-        yield f"Not all of the {questions} questions count, and sums are over those that do: {', '.join(short)}."
+        asked = counted(questions, "question")
+        yield f"Not all of the {asked} count, and sums are over those that do: {', '.join(short)}."
+
+
+def _silent(models: Sequence[ModelResult]) -> Iterator[str]:
+    silent = [model.label for model in models if not model.ratings]
+    if silent:
+        yield f"No figures of {', '.join(silent)}: the judge gave no reply on them that could be read."
 
 
 def _unreadable(models: Sequence[ModelResult]) -> Iterator[str]:
     lost, said = sum(model.unreadable for model in models), sum(model.ratings for model in models)
     if lost:
         whose = ", ".join(f"{model.label} {model.unreadable}" for model in models if model.unreadable)
-        yield f"{lost} of {lost + said} replies could not be read and do not count: {whose}."
+        count = "does not count" if lost == 1 else "do not count"
+        yield f"{lost:,} of {counted(lost + said, 'rating')} could not be read and {count}: {whose}."
 
 
 def _orders(form: Form, models: Sequence[ModelResult]) -> Iterator[str]:

@@ -73,7 +73,10 @@ def judge_results(
     known = set(study.models())
     cards = [study.card(label) for label in (*labels, reference) if label in known]
     said = notes(form, results, len(questions), cards)
-    return JudgeResults(judge, form, reference, results, said, len(questions))
+    heard = [
+        model for model in results if model.ratings
+    ]  # of the others there is nothing but what the notes say
+    return JudgeResults(judge, form, reference, heard, said, len(questions))
 
 
 def _reference(study: Study, judge: str, judgements: Sequence[Judgement], wanted: str | None) -> str:

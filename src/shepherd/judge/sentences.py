@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shepherd.endpoint import Spent
 from shepherd.judge.judging import Outcome, Plan
-from shepherd.report.units import count
+from shepherd.report.units import count, counted
 
 _EXAMPLE = 100
 
@@ -12,13 +12,13 @@ _EXAMPLE = 100
 def of_plan(plan: Plan, retries: int) -> str:
     """Return what asking would come to."""
     estimate = plan.estimate
-    given = f"{plan.ratings:,} ratings, {plan.settled:,} of them given and paid for already"
+    given = f"{counted(plan.ratings, 'rating')}, {plan.settled:,} of them given and paid for already"
     if not estimate.calls:
         return f"{given}: there is nothing to ask."
     return (
-        f"{given}: {estimate.calls:,} calls, {_tokens(estimate.prompt_tokens)} sent (by {estimate.rule}), at most "
-        f"{_tokens(estimate.completion_tokens)} received, {_price(estimate.usd, 'at most ')}. "
-        f"A reply that cannot be read is asked for again, up to {retries} times more."
+        f"{given}: {counted(estimate.calls, 'call')}, {_tokens(estimate.prompt_tokens)} sent (by {estimate.rule}), "
+        f"at most {_tokens(estimate.completion_tokens)} received, {_price(estimate.usd, 'at most ')}. "
+        f"A reply that cannot be read is asked for again, up to {counted(retries, 'time')} more."
     )
 
 
@@ -30,13 +30,13 @@ def of_outcome(outcome: Outcome, retries: int) -> list[str]:
         words = " ".join(first.reason.split())
         shown = words if len(words) <= _EXAMPLE else words[: _EXAMPLE - 1] + "…"
         said.append(
-            f"{len(outcome.unreadable):,} of {len(outcome.judgements):,} ratings could not be read, asked "
-            f"{retries + 1} times each. The first, on question {first.question}: “{shown}”"
+            f"{len(outcome.unreadable):,} of {counted(len(outcome.judgements), 'rating')} could not be read, asked "
+            f"{counted(retries + 1, 'time')} each. The first, on question {first.question}: “{shown}”"
         )
     if outcome.absent:
         said.append(
-            f"{outcome.absent:,} ratings asked for earlier are not there: asking was interrupted, or the answers have "
-            "changed since. The command that asked for them goes on."
+            f"Not there, though asked for earlier: {counted(outcome.absent, 'rating')}. Asking was interrupted, or the "
+            "answers have changed since. The command that asked goes on."
         )
     return said
 
@@ -47,13 +47,13 @@ def of_spent(spent: Spent) -> str:
         return "Nothing was asked: every rating was given, and paid for, before."
     uncounted = f"; the server counted no tokens of {spent.uncounted:,} of them" if spent.uncounted else ""
     return (
-        f"{spent.calls:,} calls, {_tokens(spent.prompt_tokens)} sent, {_tokens(spent.completion_tokens)} received, "
-        f"{_price(spent.usd)}{uncounted}."
+        f"{counted(spent.calls, 'call')}, {_tokens(spent.prompt_tokens)} sent, "
+        f"{_tokens(spent.completion_tokens)} received, {_price(spent.usd)}{uncounted}."
     )
 
 
 def _tokens(number: int) -> str:
-    return f"{count(number)} tokens"
+    return "1 token" if number == 1 else f"{count(number)} tokens"
 
 
 def _price(usd: float | None, most: str = "") -> str:

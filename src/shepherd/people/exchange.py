@@ -11,6 +11,7 @@ from shepherd.people.filled import check_answers, read_sheet
 from shepherd.people.items import Item, Material, is_current
 from shepherd.people.keys import read_keys, write_key
 from shepherd.people.sheet import Row, Rows, fresh_rows, held, sheet_path, with_ratings, write_sheet
+from shepherd.report.units import counted
 from shepherd.study.directory import Study
 
 
@@ -26,8 +27,6 @@ class Taken:
         Where they are kept.
     rated, begun, unrated : int
         Items with all their scores, with a part of them (which do not count), and with none.
-    changed : int
-        Items that the rater had rated otherwise before; what came back now holds.
     """
 
     rater: str
@@ -35,7 +34,6 @@ class Taken:
     rated: int
     begun: int
     unrated: int
-    changed: int
 
 
 def hand_out(study: Study, rater: str, items: Sequence[Item], material: Material) -> Rows:
@@ -68,7 +66,8 @@ def take_back(study: Study, file: Path, rater: str | None = None) -> Taken:
     Raises
     ------
     ShepherdError
-        If there is no such file, it cannot be read as a sheet of this study, or it was drawn for several raters.
+        If there is no such file, it cannot be read as a sheet of this study, it was drawn for several raters, or the
+        rater has ratings already that it contradicts or lacks.
     """
     if not file.is_file():
         raise ShepherdError(f"There is no sheet {file}; write one with --sheet, and fill it.")
@@ -83,8 +82,25 @@ def take_back(study: Study, file: Path, rater: str | None = None) -> Taken:
     with held(study, rater):
         path = sheet_path(study, rater)
         old = read_sheet(path, keys)
+        _refuse_other_ratings(file, filled, rater, path, old)
         write_sheet(path, with_ratings(with_ratings(old | shown, old), filled))
-    return _counted(rater, path, list(filled.values()), old)
+    return _counted(rater, path, list(filled.values()))
+
+
+def _refuse_other_ratings(file: Path, filled: Rows, rater: str, path: Path, old: Rows) -> None:
+    """Refuse a sheet that does not go on from what the rater has said: it may be somebody else's."""
+    others = [row for name, row in old.items() if not _goes_on(row, filled.get(name))]
+    if others:
+        items = counted(len(others), "item")
+        raise ShepherdError(
+            f"'{rater}' has ratings already, and {file} has other scores or none for {items} of them: "
+            f"give another --rater, or remove {path} first."
+        )
+
+
+def _goes_on(old: Row, filled: Row | None) -> bool:
+    scores = filled.scores if filled is not None else (None,) * len(old.scores)
+    return all(before in (None, now) for before, now in zip(old.scores, scores, strict=True))
 
 
 def _drawn_for(file: Path, items: Sequence[Item]) -> str:
@@ -96,12 +112,6 @@ def _drawn_for(file: Path, items: Sequence[Item]) -> str:
     return raters[0]
 
 
-def _counted(rater: str, path: Path, rows: Sequence[Row], old: Rows) -> Taken:
-    rated = [row for row in rows if row.is_rated]
-    begun = [row for row in rows if row.is_begun]
-    changed = [
-        row
-        for row in rated
-        if row.item in old and old[row.item].is_rated and old[row.item].scores != row.scores
-    ]
-    return Taken(rater, path, len(rated), len(begun), len(rows) - len(rated) - len(begun), len(changed))
+def _counted(rater: str, path: Path, rows: Sequence[Row]) -> Taken:
+    rated, begun = sum(row.is_rated for row in rows), sum(row.is_begun for row in rows)
+    return Taken(rater, path, rated, begun, len(rows) - rated - begun)

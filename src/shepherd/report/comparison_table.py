@@ -146,7 +146,10 @@ def category_table(
 
 
 def _category_cells(rows: Sequence[Row], figure: str, category: str) -> _Cells:
+    """Return every model's figure in one category, and which is the best."""
+
     def value(row: Row) -> float | None:
+        """Return one model's figure in the category."""
         return _by_category(row, figure).get(category)
 
     best = min if figure == "loss" else max

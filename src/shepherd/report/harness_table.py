@@ -36,7 +36,10 @@ def harness_table(results: Results) -> Table:
 
 
 def _column(label: str, place: int) -> Column[_Line]:
+    """Return one model's column."""
+
     def text(line: _Line) -> str:
+        """Return the model's figure with its standard error, if it has one."""
         figure = line.figures[place]
         error = figure.get("stderr")
         return fixed(figure.get("value")) + ("" if error is None else f" ±{fixed(error)}")

@@ -51,8 +51,14 @@ def write_report(run_directory: Path) -> Path:
     ShepherdError
         If the folder is no run directory, is damaged, or holds no evaluation yet.
     """
-    path = Path(run_directory) / "report.html"
-    write_atomically(path, page("run.html.j2", **_content(read_record(Path(run_directory)))))
+    folder = Path(run_directory)
+    if not (folder / "config.yaml").is_file():  # whoever asks for a report may mean a study
+        what = "is neither a run nor a study" if folder.is_dir() else "is not there"
+        raise ShepherdError(
+            f"{folder} {what}; give the folder of a run, such as runs/NAME, or of a study, such as studies/NAME."
+        )
+    path = folder / "report.html"
+    write_atomically(path, page("run.html.j2", **_content(read_record(folder))))
     return path
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from shepherd.report.units import fixed, is_number
-from shepherd.statistics.bootstrap import Interval
+from shepherd.report.units import fixed, is_number, signed
+from shepherd.statistics.bootstrap import DRAWS, LEAST_P_VALUE, Interval
 
 #: What stands beside a figure that says nothing about who is better.
 NOISE = "≈"
@@ -26,3 +26,38 @@ def with_ends(interval: Interval, write: Callable[[float], str] = fixed, to: str
     if not is_number(interval.low):
         return write(interval.estimate)
     return f"{write(interval.estimate)} ({write(interval.low)}{to}{write(interval.high)})"
+
+
+def difference_text(interval: Interval) -> str:
+    """Return a difference with its sign, with `NOISE` where it says nothing, and the ends of its interval below.
+
+    A terminal breaks the line between them; every other form has a space there: ``+0.050 ≈ (-0.050 to +0.150)``.
+    """
+    if not is_number(interval.estimate):
+        return signed(interval.estimate)
+    figure = signed(interval.estimate) + (f" {NOISE}" if interval.is_noise else "")
+    return (
+        f"{figure}\n({signed(interval.low)} to {signed(interval.high)})"
+        if is_number(interval.low)
+        else figure
+    )
+
+
+def noise_note(family: Sequence[Interval]) -> str:
+    """Say what `NOISE` means in a table of these comparisons, whose p-values were corrected together.
+
+    Parameters
+    ----------
+    family : sequence of Interval
+        Every comparison that was looked at, shown or not.
+    """
+    tested = sum(is_number(interval.p_value) for interval in family)
+    if tested < 2:
+        return f"{NOISE}: inside the noise."
+    note = (
+        f"{NOISE}: inside the noise, corrected for {tested} comparisons by Holm's step-down; "
+        "the intervals are each comparison's own."
+    )
+    # The smallest p-value there can be, times their number, is not below 0.05.
+    hopeless = tested * LEAST_P_VALUE >= 1 - family[0].level
+    return note + (f" They are more than {DRAWS:,} draws can tell apart." if hopeless else "")

@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 
 from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.figures import plain
+from shepherd.report.judge_tables import inside_noise
 from shepherd.report.palette import CENTRALISED, FEDERATED, GRID, INK, REST
 from shepherd.report.units import is_number
 from shepherd.statistics.bootstrap import Interval
@@ -42,15 +43,16 @@ def relative_scores_figure(results: JudgeResults) -> Figure | None:
     if not shown:
         return None
     figure, axes = _rows(shown)
+    noise = inside_noise(results)
     for row, model in enumerate(shown):
-        _draw_dot(axes, row, of(model), hollow=model.inside_noise)
+        _draw_dot(axes, row, of(model), hollow=model.label in noise)
     _write_beside(axes, [f"{of(model).estimate:.3f}" for model in shown])
     if results.reference:
         axes.axvline(1, color=INK, linewidth=1, zorder=1)
         axes.set_xlabel(f"score relative to {plain(results.reference)} (above 1: better)")
     else:
         axes.set_xlabel(f"mean grade by {plain(results.judge)} (1 to 10)")
-    _add_key(figure, any(model.inside_noise for model in shown))
+    _add_key(figure, any(model.label in noise for model in shown))
     return figure
 
 

@@ -10,10 +10,9 @@ from rich.table import Table
 from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.comparison_table import Column, csv_text, line_table
 from shepherd.report.intervals import NOISE, with_ends
-from shepherd.report.units import fixed, is_number, percent, whole
-from shepherd.statistics.bootstrap import Interval
+from shepherd.report.units import fixed, is_number, percent, signed, whole
+from shepherd.statistics.bootstrap import Interval, corrected
 
-#: Stands by a figure that is inside the noise.
 _INTERVALS = "In brackets: 95\N{NO-BREAK SPACE}% intervals over questions and ratings."
 _MOST_MODELS = 6  # columns of the table by category
 
@@ -39,20 +38,42 @@ def result_tables(results: JudgeResults) -> list[Table]:
 
 def score_table(results: JudgeResults) -> Table:
     """Return FedIT's Table 3: sums over the questions, and the reference's relative score."""
+    noise = inside_noise(results)
     columns: list[Column[ModelResult]] = [
         _number("Questions", lambda model: model.questions, whole),
         _number("Sum", lambda model: model.model_sum, _tenths, max),
         _number("Reference", lambda model: model.reference_sum, _tenths),
         _span("Reference / model", lambda model: model.reference_over_model),
         _span("Model / reference", lambda model: model.model_over_reference, max),
-        Column("", lambda model: None, lambda model: NOISE if model.inside_noise else ""),
+        Column("", lambda model: None, lambda model: NOISE if model.label in noise else ""),
     ]
     how = "single grades" if results.form == "single" else "scores beside the reference's"
     caption = (
         f"Sums of mean scores, 1 to 10 a question ({how}). Reference: {results.reference}. {_INTERVALS} "
-        f"{NOISE}: inside the noise, nothing can be said about who is better."
+        f"{NOISE}: inside the noise{_correction(results)}, nothing can be said about who is better."
     )
     return line_table(f"Scores given by {results.judge}", caption, "Model", results.models, columns)
+
+
+def inside_noise(results: JudgeResults) -> set[str]:
+    """Return the models of which the scores do not say whether they or the reference are better.
+
+    They are looked at together, so the p-values of their differences are corrected for how many there are (Holm);
+    a ratio of scores is on the other side of 1 in the same draws as the difference on that of 0.
+    """
+    together = corrected([model.difference for model in results.models])
+    known = zip(results.models, together, strict=True)
+    return {
+        model.label
+        for model, difference in known
+        if model.inside_noise or (is_number(difference.p_value) and difference.is_noise)
+    }
+
+
+def _correction(results: JudgeResults) -> str:
+    """Say what `inside_noise` has corrected for, where there are several models."""
+    compared = sum(is_number(model.difference.p_value) for model in results.models)
+    return f" (corrected for {compared} models by Holm's step-down)" if compared > 1 else ""
 
 
 def grade_table(results: JudgeResults) -> Table:
@@ -110,10 +131,12 @@ def judge_table(results: JudgeResults) -> Table:
 
 @dataclass(frozen=True)
 class _Category:
+    """A line of the table by category: its name."""
+
     label: str
 
 
-def category_table(results: JudgeResults, most: int | None = _MOST_MODELS) -> Table:
+def category_table(results: JudgeResults, most: int | None = _MOST_MODELS, by: str = "category") -> Table:
     """Return the models by category: score less the reference's, or grade, or win rate; a line per category.
 
     Parameters
@@ -122,6 +145,8 @@ def category_table(results: JudgeResults, most: int | None = _MOST_MODELS) -> Ta
         The results.
     most : int, optional
         The most models shown, so that a terminal of 100 columns suffices; None for all.
+    by : str
+        What the categories of `results` are called.
     """
     shown = results.models[:most]
     columns = [_category_column(results, model) for model in shown]
@@ -131,11 +156,14 @@ def category_table(results: JudgeResults, most: int | None = _MOST_MODELS) -> Ta
     hidden = len(results.models) - len(shown)
     caption = f"{unit}." + (f" {hidden} more models are in the CSV." if hidden else "")
     lines = [_Category(name) for name in _categories(results)]
-    return line_table("By category", caption, "Category", lines, columns)
+    return line_table(f"By {by}", caption, by.capitalize(), lines, columns)
 
 
 def _category_column(results: JudgeResults, model: ModelResult) -> Column[_Category]:
+    """Return one model's column."""
+
     def value(line: _Category) -> float | None:
+        """Return the model's figure in a category: a difference, a grade, or a win rate in percent."""
         own, other = model.by_category.get(line.label, (None, None))
         if own is None or other is None or not is_number(own):
             return None
@@ -144,13 +172,8 @@ def _category_column(results: JudgeResults, model: ModelResult) -> Column[_Categ
         return own - other if results.reference else own
 
     digits = 0 if results.form == "verdict" else 2
-    sign = "+" if results.reference and results.form != "verdict" else ""
-
-    def write(line: _Category) -> str:
-        known = value(line)
-        return fixed(None) if known is None else f"{known:{sign}.{digits}f}"
-
-    return Column(model.label, value, write)
+    write = signed if results.reference and results.form != "verdict" else fixed
+    return Column(model.label, value, lambda line: write(value(line), digits))
 
 
 def _categories(results: JudgeResults) -> list[str]:
@@ -163,6 +186,7 @@ def _number(
     write: Callable[[float | None], str],
     best: Callable[..., float] | None = None,
 ) -> Column[ModelResult]:
+    """Return a column of plain numbers."""
     return Column(heading, value, lambda model: write(value(model)), best)
 
 
@@ -172,11 +196,15 @@ def _span(
     best: Callable[..., float] | None = None,
     write: Callable[[Interval], str] | None = None,
 ) -> Column[ModelResult]:
+    """Return a column of figures with the ends of their intervals."""
+
     def estimate(model: ModelResult) -> float | None:
+        """Return the figure that decides which model is best."""
         interval = value(model)
         return None if interval is None else interval.estimate
 
     def text(model: ModelResult) -> str:
+        """Return the figure with its ends; a dash where there is none."""
         interval = value(model)
         return fixed(None) if interval is None else (write or _decimals)(interval)
 
@@ -196,7 +224,7 @@ def _percents(interval: Interval) -> str:
 
 
 def _signed(interval: Interval) -> str:
-    return with_ends(interval, lambda value: f"{value:+.2f}" if is_number(value) else fixed(None))
+    return with_ends(interval, lambda value: signed(value, 2))
 
 
 def to_csv(results: JudgeResults) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from shepherd.report.comparison_table import Column, line_table
 from shepherd.report.intervals import NOISE
 from shepherd.report.seeds import SeedComparison, Spread
-from shepherd.report.units import fixed, is_number, whole
+from shepherd.report.units import fixed, is_number, signed, whole
 from shepherd.statistics.paired import holm, least_sign_flip, paired_t, sign_flip, t_interval
 
 #: The figures whose differences are tested, with what they are called and the sign of a better one.
@@ -37,7 +37,7 @@ class PairedLine:
         Two-sided p-values: the paired t-test, the same corrected for how many methods are compared (Holm), and the
         sign-flip test.
     verdict : str
-        ``better`` or ``worse`` where the interval leaves 0 out, ``≈`` where it does not, a dash without one.
+        ``better`` or ``worse`` where `p_holm` is below 0.05, ``≈`` where it is not, a dash without one.
     """
 
     label: str
@@ -71,6 +71,7 @@ def paired_lines(comparison: SeedComparison, figure: str) -> list[PairedLine]:
 def _line(
     label: str, spread: Spread, differences: Sequence[float], p_holm: float | None, sign: int
 ) -> PairedLine:
+    """Return one method's line; `sign` is that of a better difference."""
     low, high = t_interval(differences) or (None, None)
     return PairedLine(
         label=label,
@@ -80,16 +81,17 @@ def _line(
         p_t=paired_t(differences),
         p_holm=p_holm,
         p_flips=sign_flip(differences),
-        verdict=_verdict(low, high, sign),
+        verdict=_verdict(spread.mean, p_holm, sign),
     )
 
 
-def _verdict(low: float | None, high: float | None, sign: int) -> str:
-    if low is None or high is None:
+def _verdict(mean: float | None, p_holm: float | None, sign: int) -> str:
+    """Say what a difference tells, looked at together with the table's others."""
+    if mean is None or p_holm is None:
         return "–"
-    if low <= 0 <= high:
+    if p_holm >= _USUAL:
         return NOISE
-    return "better" if low * sign > 0 else "worse"
+    return "better" if mean * sign > 0 else "worse"
 
 
 def paired_tables(comparison: SeedComparison) -> list[Table]:
@@ -104,12 +106,13 @@ def _table(comparison: SeedComparison, figure: str) -> Table:
 
 
 def _caption(lines: Sequence[PairedLine]) -> Iterator[str]:
-    yield "Mean difference ± its standard deviation over the seeds both have; ≈: its 95 % interval includes 0."
-    yield "The interval and p (t) are Student's, which take the differences for normal;"
-    yield "p (flips) takes only their signs for exchangeable."
+    yield "Mean difference ± its standard deviation over the seeds both have."
     tested = sum(line.p_t is not None for line in lines)
+    yield f"{NOISE}: inside the noise, as p ({'Holm' if tested > 1 else 't'}) is not below {_USUAL}."
+    yield "The 95 % interval and p (t) are Student's, which take the differences for normal;"
+    yield "p (flips) takes only their signs for exchangeable."
     if tested > 1:
-        yield f"p (Holm) is p (t) corrected for {tested} methods compared."
+        yield f"p (Holm) is p (t) corrected for {tested} methods compared; the intervals are each method's own."
     for pairs in sorted({line.pairs for line in lines if line.pairs}):
         yield _what_it_can_show(pairs)
 
@@ -129,11 +132,11 @@ def _difference(line: PairedLine) -> str:
     mean = line.difference.mean
     if mean is None or not is_number(mean):
         return fixed(None)
-    return f"{'+' if mean > 0 else ''}{fixed(mean)} ± {fixed(line.difference.deviation)}"
+    return f"{signed(mean)} ± {fixed(line.difference.deviation)}"
 
 
 def _interval(line: PairedLine) -> str:
-    return fixed(None) if line.low is None else f"{line.low:+.3f} to {line.high:+.3f}"
+    return fixed(None) if line.low is None else f"{signed(line.low)} to {signed(line.high)}"
 
 
 def p_value(p: float | None) -> str:

@@ -23,6 +23,8 @@ _PREFERENCES = (
     "Which of two answers is better: Cohen's kappa of win, tie and loss; and accuracy, the share of the decided "
     "preferences that the other shares, where tossing a coin gets 0.50 and a tie counts one half."
 )
+#: Of fewer ratings in common an agreement is hardly known.
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def _scores(title: str, lines: Sequence[Agreement]) -> list[Table]:
         _figure("Kendall", lambda line: line.kendall),
         _figure("Weighted kappa", lambda line: line.weighted_kappa),
     ]
-    return _tables(f"{title}: scores", _SCORES, shown, columns)
+    few = _few(shown, lambda line: line.spearman, "ratings")
+    return _tables(f"{title}: scores", f"{_SCORES} {few}", shown, columns)
 
 
 def _preferences(title: str, lines: Sequence[Agreement]) -> list[Table]:
@@ -123,7 +126,16 @@ def _preferences(title: str, lines: Sequence[Agreement]) -> list[Table]:
         _figures("Decided", lambda line: line.accuracy),
         _figure("Accuracy", lambda line: line.accuracy),
     ]
-    return _tables(f"{title}: preferences", _PREFERENCES, shown, columns)
+    few = _few(
+        shown, lambda line: line.accuracy, "decided preferences"
+    )  # never more than there are preferences
+    return _tables(f"{title}: preferences", f"{_PREFERENCES} {few}", shown, columns)
+
+
+def _few(lines: Sequence[Agreement], figure: Callable[[Agreement], Figure], what: str) -> str:
+    """Warn of agreement that rests on few of `what`; nothing where there are enough."""
+    few = [f"{line.label} ({figure(line).count})" for line in lines if figure(line).count < _FEW]
+    return f"Fewer than {_FEW} {what} in common say little: {', '.join(few)}." if few else ""
 
 
 def _tables(
@@ -131,7 +143,7 @@ def _tables(
 ) -> list[Table]:
     known = [figure.interval for line in lines for figure in _all(line) if figure.interval]
     level = known[0].level if known else 0.95
-    caption = f"{meaning} In brackets: {level:.0%} intervals over questions."
+    caption = f"{meaning.strip()} In brackets: {level:.0%} intervals over questions."
     return [line_table(title, caption, "Who", lines, columns)] if lines else []
 
 

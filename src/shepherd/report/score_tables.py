@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from shepherd.evaluation.group_scores import GroupScores, by_group
+from shepherd.evaluation.group_scores import GroupScores, by_group, corrected
 from shepherd.evaluation.groups import Grouping
-from shepherd.evaluation.measured import METRICS, Metric, is_worse
+from shepherd.evaluation.measured import METRICS, Metric
 from shepherd.evaluation.scores import ModelScores, Scores
 from shepherd.report.comparison_table import Column, csv_text, line_table
-from shepherd.report.intervals import NOISE, with_ends
-from shepherd.report.units import fixed, percent
+from shepherd.report.group_notes import group_notes
+from shepherd.report.intervals import difference_text, noise_note, with_ends
+from shepherd.report.units import fixed, percent, signed
+from shepherd.statistics import bootstrap
 from shepherd.statistics.bootstrap import UNKNOWN, Interval
 
 _TERMINAL_MODELS = 5
-#: Says that a difference is inside the noise: its interval holds 0, or there are too few questions to tell.
+_TERMINAL_DIFFERENCES = 4  # with the ends of their intervals they take more room
 
 
 def overall_table(scores: Scores, seed: int = 0) -> Table:
@@ -36,7 +38,10 @@ def overall_table(scores: Scores, seed: int = 0) -> Table:
 
 
 def _metric_column(metric: Metric, seed: int) -> Column[ModelScores]:
+    """Return the column of a metric's means with their half widths."""
+
     def interval(model: ModelScores) -> Interval:
+        """Return the metric's mean; unknown where the model has no such figure."""
         measured = model.measured.get(metric.name)
         return UNKNOWN if measured is None else measured.interval(seed)
 
@@ -55,30 +60,55 @@ def with_half_width(interval: Interval) -> str:
     return f"{fixed(interval.estimate)} ±{fixed(interval.half_width)}"
 
 
-def difference_text(interval: Interval) -> str:
-    """Return a difference with its sign and half width, and `NOISE` where it says nothing."""
-    if math.isnan(interval.estimate):
-        return fixed(interval.estimate)
-    sign = "+" if interval.estimate > 0 else ""
-    return f"{sign}{with_half_width(interval)}{'' if interval.excludes(0) else f' {NOISE}'}"
+def difference_table(scores: Scores, against: str, seed: int = 0, note: str = "") -> Table:
+    """Return the models' paired differences to the model `against`.
 
-
-def difference_table(scores: Scores, against: str, seed: int = 0) -> Table:
-    """Return the models' paired differences to the model `against`."""
+    Parameters
+    ----------
+    scores : Scores
+        The scores.
+    against : str
+        The model that the others are compared with.
+    seed : int
+        The draws' seed.
+    note : str
+        A sentence about that model, to stand below the table.
+    """
     differences = scores.against(against)
-    columns = [_difference_column(metric, seed) for metric in differences.metrics]
-    columns.append(Column("Words", lambda m: m.mean_words, lambda m: f"{m.mean_words:+.1f}"))
+    found = _corrected(_intervals(differences, seed))
+    columns = [_difference_column(metric, found) for metric in differences.metrics]
+    columns.append(Column("Words", lambda m: m.mean_words, lambda m: signed(m.mean_words, 1)))
     caption = (
-        f"Model less {against}, question by question, on those that both answered; ±: half of the 95 % interval. "
-        f"{NOISE}: inside the noise."
+        f"Model less {against}, question by question, on those that both answered; in brackets: the 95 % interval. "
+        f"{noise_note(list(found.values()))} {note}"
     )
-    return line_table(f"Differences to {against}", caption, "Model", differences.models, columns)
+    return line_table(f"Differences to {against}", caption.strip(), "Model", differences.models, columns)
 
 
-def _difference_column(metric: Metric, seed: int) -> Column[ModelScores]:
+#: By model and metric.
+_Intervals = dict[tuple[str, str], Interval]
+
+
+def _intervals(scores: Scores, seed: int) -> _Intervals:
+    """Return every figure of every model."""
+    return {
+        (model.label, name): measured.interval(seed)
+        for model in scores.models
+        for name, measured in model.measured.items()
+    }
+
+
+def _corrected(differences: _Intervals) -> _Intervals:
+    """Return differences with p-values corrected for all of them together: they stand in one table."""
+    return dict(zip(differences, bootstrap.corrected(list(differences.values())), strict=True))
+
+
+def _difference_column(metric: Metric, found: _Intervals) -> Column[ModelScores]:
+    """Return the column of a metric's differences."""
+
     def text(model: ModelScores) -> str:
-        measured = model.measured.get(metric.name)
-        return difference_text(UNKNOWN if measured is None else measured.interval(seed))
+        """Return one model's difference, with the ends of its interval."""
+        return difference_text(found.get((model.label, metric.name), UNKNOWN))
 
     return Column(metric.heading, lambda _: None, text)
 
@@ -108,18 +138,20 @@ def group_table(
     against : str, optional
         Show paired differences to this model.
     most : int, optional
-        The most models shown, so that a terminal of 100 columns suffices; None for all.
+        The most models shown, so that a terminal of 100 columns suffices, and of differences 4; None for all.
     seed : int
         The draws' seed.
     """
     found = by_group(scores.against(against) if against else scores, grouping, metric, seed)
+    if against:
+        found = corrected(found)
+        most = None if most is None else min(most, _TERMINAL_DIFFERENCES)
     shown = found[:most]
     write = difference_text if against else with_half_width
     lines = [*_group_lines(shown, grouping, write), *_summary_lines(shown, write)]
     columns = [_model_column(model.label, place) for place, model in enumerate(shown)]
     title = f"{METRICS[metric].heading} by {grouping.by}" + (f", less {against}" if against else "")
-    caption = _group_caption(grouping, metric, against, len(found) - len(shown))
-    caption += "".join(f" {sentence}" for model in shown if against and (sentence := _worse(model, against)))
+    caption = " ".join(group_notes(grouping, metric, found, len(found) - len(shown), against))
     return line_table(title, caption, grouping.by.capitalize(), lines, columns)
 
 
@@ -149,29 +181,26 @@ def _summary_lines(models: Sequence[GroupScores], write: Callable[[Interval], st
     ]
 
 
-def _worse(model: GroupScores, against: str) -> str:
-    """Say in which groups a model is worse than `against`, beyond the noise."""
-    worse = [name for name, difference in model.groups.items() if is_worse(difference, model.metric)]
-    where = f"in {len(worse)} of {len(model.groups)} groups: {', '.join(worse)}"
-    return f"{model.label} is worse than {against} {where}." if worse else ""
-
-
-def _group_caption(grouping: Grouping, metric: str, against: str | None, hidden: int) -> str:
-    sentences = ["In brackets: questions. ±: half of the 95 % interval over questions."]
-    if metric == "loss":
-        sentences.append("Loss in nats per reference token; the worst group has the highest.")
-    if against:
-        sentences.append(f"Model less {against}, question by question. {NOISE}: inside the noise.")
-    if hidden:
-        sentences.append(f"{hidden} more models are in the CSV.")
-    return " ".join([*sentences, *grouping.notes])
-
-
 def to_csv(
     scores: Scores, grouping: Grouping | None = None, against: str | None = None, seed: int = 0
 ) -> str:
-    """Return every figure unrounded, one a line: overall, by group, and the differences to `against`."""
-    headings = ["model", "against", "by", "group", "metric", "questions", "value", "low", "high"]
+    """Return every figure unrounded, one a line: overall, by group, and the differences to `against`.
+
+    Only differences have p-values: each by itself, and corrected for how many its table holds (Holm).
+    """
+    headings = [
+        "model",
+        "against",
+        "by",
+        "group",
+        "metric",
+        "questions",
+        "value",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+    ]
     lines = list(_csv_lines(scores, grouping, None, seed))
     if against:
         lines += _csv_lines(scores.against(against), grouping, against, seed)
@@ -181,34 +210,38 @@ def to_csv(
 def _csv_lines(
     scores: Scores, grouping: Grouping | None, against: str | None, seed: int
 ) -> Iterator[list[object]]:
+    """Yield the lines of the scores, or of their differences to `against`."""
+    alone = _intervals(scores, seed)
+    together = _corrected(alone) if against else {}
     for model in scores.models:
+        start = [model.label, against, "", ""]
         for name, measured in model.measured.items():
-            count = int(measured.known.sum())
-            yield [model.label, against, "", "", name, count, *_ends(measured.interval(seed))]
+            address = model.label, name
+            figures = _figures(alone[address], together.get(address))
+            yield [*start, name, int(measured.known.sum()), *figures]
         for name, figure in (("words", model.mean_words), ("cut", model.cut_share)):
-            yield [
-                model.label,
-                against,
-                "",
-                "",
-                name,
-                model.answered,
-                None if math.isnan(figure) else figure,
-                None,
-                None,
-            ]
+            yield [*start, name, model.answered, *_figures(Interval(figure, math.nan, math.nan))]
     for metric in scores.metrics if grouping else ():
-        for found in by_group(scores, grouping, metric.name, seed) if grouping else ():
-            yield from _csv_groups(found, grouping.by if grouping else "", against)
+        found = by_group(scores, grouping, metric.name, seed) if grouping else []
+        for one, beside in zip(found, corrected(found), strict=True):
+            yield from _csv_groups(one, grouping.by if grouping else "", against, beside)
 
 
-def _csv_groups(found: GroupScores, by: str, against: str | None) -> Iterator[list[object]]:
+def _csv_groups(
+    found: GroupScores, by: str, against: str | None, together: GroupScores
+) -> Iterator[list[object]]:
+    """Yield a model's groups and what they come to; `together` has the corrected p-values."""
     start = [found.label, against, by]
     for name, interval in found.groups.items():
-        yield [*start, name, found.metric, found.questions[name], *_ends(interval)]
+        figures = _figures(interval, together.groups[name] if against else None)
+        yield [*start, name, found.metric, found.questions[name], *figures]
     for name in ("average", "worst_tenth", "spread", "deviation"):
-        yield [*start, f"[{name}]", found.metric, None, *_ends(getattr(found, name))]
+        beside = together.average if against and name == "average" and len(found.groups) > 1 else None
+        yield [*start, f"[{name}]", found.metric, None, *_figures(getattr(found, name), beside)]
 
 
-def _ends(interval: Interval) -> list[float | None]:
-    return [None if math.isnan(end) else end for end in (interval.estimate, interval.low, interval.high)]
+def _figures(interval: Interval, together: Interval | None = None) -> list[float | None]:
+    """Return a figure, its ends and, where there are corrected ones, its p-values; None for what is not known."""
+    p_values = (interval.p_value, together.p_value) if together else (math.nan, math.nan)
+    known = (interval.estimate, interval.low, interval.high, *p_values)
+    return [None if math.isnan(figure) else figure for figure in known]

@@ -1,7 +1,8 @@
 """Methods beside each other over seeds: means, spreads, and differences paired seed by seed, as data.
 
-Runs that differ in nothing but the seed (and where they are kept) are one method; which those are, seed_groups.py
-knows. What a method is good for is not known here, nor whether a difference is more than chance (paired_table.py).
+Runs that differ in nothing but the seed (and where they are kept) are one method; which those are, and what becomes of
+clients alone, seed_groups.py knows. What a method is good for is not known here, nor whether a difference is more than
+chance (paired_table.py).
 """
 
 from __future__ import annotations
@@ -96,11 +97,14 @@ class SeedComparison:
         Runs that have rounds left to train.
     several_bases : bool
         Whether the methods are tuned from different base models, whose tokens may differ.
+    pools_clients : bool
+        Whether one of the methods is the mean over clients alone, others in every seed.
     """
 
     methods: list[Method]
     unfinished: list[str] = field(default_factory=list)
     several_bases: bool = False
+    pools_clients: bool = False
 
     @property
     def reference(self) -> Method:
@@ -118,7 +122,9 @@ def compare_over_seeds(records: Sequence[Record]) -> SeedComparison:
     Parameters
     ----------
     records : sequence of Record
-        Runs; the method of the first is the reference. A baseline belongs to its run where that is given, too.
+        Runs; the method of the first is the reference. A baseline belongs to its run where that is given, too. The
+        clients alone of a run are one method, in every seed the mean over them: they are other clients, with other
+        data, in each. Only those chosen by what they hold (``--alone-on``) are methods of their own.
 
     Raises
     ------
@@ -131,21 +137,37 @@ def compare_over_seeds(records: Sequence[Record]) -> SeedComparison:
     seeds = sorted({seed for group in groups.values() for seed in group.by_seed})
     # Of one seed all must have the same hold-out, which compare() sees to; those of other seeds are others.
     same_seed = [
-        compare([group.by_seed[seed] for group in groups.values() if seed in group.by_seed]) for seed in seeds
+        compare([record for group in groups.values() for record in group.by_seed.get(seed, [])])
+        for seed in seeds
     ]
     methods: list[Method] = []
     for label, group in zip(group_labels(groups), groups.values(), strict=True):
         methods.append(method_over_seeds(label, group.by_seed, methods[0] if methods else None))
     unfinished = [str(record.path) for record in records if not is_finished(record)]
-    return SeedComparison(methods, unfinished, any(members.several_bases for members in same_seed))
+    several_bases = any(members.several_bases for members in same_seed)
+    pools_clients = any(group.pools_clients for group in groups.values())
+    return SeedComparison(methods, unfinished, several_bases, pools_clients)
 
 
-def method_over_seeds(label: str, runs: Mapping[int, Record], reference: Method | None = None) -> Method:
-    """Return a method from its runs by seed; its differences are to `reference`, where there is one."""
+def method_over_seeds(
+    label: str, runs: Mapping[int, Sequence[Record]], reference: Method | None = None
+) -> Method:
+    """Return a method from its runs by seed.
+
+    Parameters
+    ----------
+    label : str
+        What it is called.
+    runs : mapping of int to sequence of Record
+        The runs of every seed; of several the mean counts.
+    reference : Method, optional
+        What its differences are to.
+    """
 
     def spread(figure: Callable[[Record], float | None]) -> Spread:
-        values = {seed: figure(record) for seed, record in runs.items()}
-        return Spread({seed: float(value) for seed, value in values.items() if value is not None})
+        """Return a figure seed by seed, each the mean over the seed's runs that have it."""
+        found = {seed: [v for v in map(figure, members) if v is not None] for seed, members in runs.items()}
+        return Spread({seed: statistics.fmean(values) for seed, values in found.items() if values})
 
     loss = spread(lambda record: record.final["loss"])
     rouge_l = spread(lambda record: record.final.get("rouge_l"))

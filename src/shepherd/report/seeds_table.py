@@ -46,6 +46,8 @@ def _table(comparison: SeedComparison, title: str, columns: list[Column[Method]]
 
 def _caption(comparison: SeedComparison) -> Iterator[str]:
     yield "Mean ± sample standard deviation over the seeds; loss in nats per response token."
+    if comparison.pools_clients:
+        yield "Clients alone are others in every seed: each seed has their mean, and ± says nothing of one client."
     if len(comparison.methods) > 1 and not comparison.has("loss_difference"):
         yield f"No method shares a seed with {comparison.reference.label}, so there are no differences."
     if any(_is_partial(m, getattr(m, figure)) for m in comparison.methods for figure in _EVALUATED):
@@ -89,7 +91,10 @@ def cost_columns() -> tuple[Column[Method], Column[Method]]:
 def _column(
     heading: str, figure: str, write: Callable[[Method, Spread], str], best: Any = None
 ) -> Column[Method]:
+    """Return the column of one figure, by its mean over the seeds."""
+
     def spread(method: Method) -> Spread:
+        """Return the figure of one method."""
         return getattr(method, figure)
 
     return Column(heading, lambda m: spread(m).mean, lambda m: write(m, spread(m)), best)

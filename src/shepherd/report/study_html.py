@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from shepherd.evaluation.group_scores import by_group
-from shepherd.evaluation.groups import group
-from shepherd.evaluation.scores import scores
+from shepherd.evaluation.groups import columns_to_group_by, group
+from shepherd.evaluation.scores import Scores, scores
 from shepherd.files import write_atomically
 from shepherd.people.comparison import agreement
 from shepherd.people.rating import ratings
@@ -23,6 +23,7 @@ from shepherd.report.score_tables import difference_table, group_table, overall_
 from shepherd.report.study_judged import all_results, judged_sections
 from shepherd.report.study_questions import shown_questions
 from shepherd.report.units import whole
+from shepherd.report.untuned import untuned_base
 from shepherd.study.directory import Study
 
 _MOST_GROUPS = 60
@@ -88,16 +89,24 @@ def _scores(study: Study) -> dict[str, Any] | None:
     if not found.metrics:
         return None
     tables = [overall_table(found)]
-    base = next((label for label in study.models() if label.split("/")[-1] == "untuned"), None)
+    base = untuned_base([study.card(label) for label in study.models()])
     if base is not None:
-        tables.append(difference_table(found, base))
+        whose = f"{base.label} is the untuned base{f' {base.base}' if base.base else ''}."
+        tables.append(difference_table(found, base.label, note=whose))
     pictures = []
-    if len({question.category for question in found.questions}) > 1:
-        grouping = group(found.questions, "category")
+    for place, by in enumerate(_columns(found)):
+        grouping = group(found.questions, by)
         tables += [group_table(found, grouping, metric.name, most=None) for metric in found.metrics]
         shown = by_group(found, grouping, found.metrics[0].name)
-        pictures.append(drawn(group_figure(shown), "groups", "Every model's score in every category."))
+        pictures.append(drawn(group_figure(shown), f"groups{place}", f"Every model's score by {by}."))
     return {"tables": _grids(tables), "pictures": pictures}
+
+
+def _columns(found: Scores) -> Iterator[str]:
+    """Yield what the questions are grouped by: the category and, where they say more, other columns."""
+    if len({question.category for question in found.questions}) > 1:
+        yield "category"
+    yield from columns_to_group_by(found.questions)
 
 
 def _grids(tables: list[Table]) -> list[tuple[str, Grid]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
+from rich.table import Table
 
 from shepherd.endpoint import EndpointSettings, ReplyStore, cost
+from shepherd.evaluation.groups import columns_to_group_by, group
 from shepherd.judge.judgement import Form
 from shepherd.judge.model_result import JudgeResults
 from shepherd.judge.record import Record, read_record
@@ -15,9 +17,11 @@ from shepherd.judge.results import judge_results
 from shepherd.report.drawing import drawn
 from shepherd.report.grid import Grid, grid, plain_words
 from shepherd.report.judge_figures import length_figure, relative_scores_figure, win_rates_figure
-from shepherd.report.judge_tables import result_tables
+from shepherd.report.judge_groups import regrouped
+from shepherd.report.judge_tables import category_table, result_tables
 from shepherd.report.units import fixed, whole
 from shepherd.study.directory import Study
+from shepherd.study.questions import Question
 
 _FORMS: dict[Form, str] = {
     "scores": "rated both answers from 1 to 10",
@@ -49,7 +53,7 @@ def all_results(study: Study) -> list[JudgeResults]:
 
 def judged_sections(study: Study, found: list[JudgeResults]) -> Iterator[Judged]:
     """Yield the sections of a study, of fewer questions first where the study asks for them."""
-    counts = study.about().get("counts", [])
+    counts, questions = study.about().get("counts", []), study.questions()
     for number, results in enumerate(found):
         record = read_record(study, results.judge)
         fewer = [
@@ -58,10 +62,22 @@ def judged_sections(study: Study, found: list[JudgeResults]) -> Iterator[Judged]
         ]
         spent = _spent(study, results.judge, record)
         for place, part in enumerate([*fewer, results]):
-            yield _section(part, record, spent if part is results else [], f"{number}-{place}")
+            tables = [*result_tables(part), *_other_groups(part, questions)]
+            yield _section(part, tables, record, spent if part is results else [], f"{number}-{place}")
 
 
-def _section(results: JudgeResults, record: Record, spent: list[tuple[str, str]], name: str) -> Judged:
+def _other_groups(results: JudgeResults, questions: Sequence[Question]) -> Iterator[Table]:
+    """Yield the models by every other column that groups the questions: language, task, domain."""
+    for by in columns_to_group_by(questions):
+        found = group(questions, by)
+        places = zip(questions, found.cell_of, strict=True)
+        group_of = {question.id: found.cells[place] for question, place in places if place >= 0}
+        yield category_table(regrouped(results, group_of), by=by)
+
+
+def _section(
+    results: JudgeResults, tables: list[Table], record: Record, spent: list[tuple[str, str]], name: str
+) -> Judged:
     against = f", against {results.reference}" if results.reference else ""
     judged = max((model.questions for model in results.models), default=0)
     return Judged(
@@ -69,7 +85,7 @@ def _section(results: JudgeResults, record: Record, spent: list[tuple[str, str]]
         asked=f"The judge {record.model} {_FORMS[results.form]}{_how_often(results, record)}, "
         f"at temperature {record.temperature:g} or, where its server does not take one, its own.",
         notes=results.notes,
-        tables=[(plain_words(table.title), grid(table)) for table in result_tables(results)],
+        tables=[(plain_words(table.title), grid(table)) for table in tables],
         pictures=list(_pictures(results, name)),
         spent=spent,
     )

@@ -87,7 +87,10 @@ def _draw(
 def _draw_lines(
     axes: Axes, results: SweepResults, place: int, lines: list[tuple[str, list[SweepLine]]], name: str
 ) -> None:
+    """Draw a line with error bars for every combination of the other keys."""
+
     def number(line: SweepLine) -> float:
+        """Return the value along the axis."""
         value = line.numbers[place]
         return math.nan if value is None else value
 

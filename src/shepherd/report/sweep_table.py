@@ -106,7 +106,7 @@ def _lines(plan: Plan, done: Sequence[tuple[Cell, Record]]) -> Iterator[SweepLin
         combinations.setdefault(tuple(cell.values.values()), []).append((cell, record))
     for values, members in combinations.items():
         numbers = tuple(members[0][0].number(key) for key in keys)
-        runs = {cell.config.seed: record for cell, record in members}
+        runs = {cell.config.seed: [record] for cell, record in members}
         yield SweepLine(values, numbers, method_over_seeds(plan.source, runs))
 
 

@@ -15,12 +15,31 @@ def fixed(value: float | None, digits: int = 3) -> str:
     """Return a decimal of fixed places, in powers of ten where that would be long; a dash for nothing."""
     if value is None or not is_number(value):
         return "–"
-    return f"{value:.2e}" if math.isfinite(value) and abs(value) >= 1e5 else f"{value:,.{digits}f}"
+    return f"{value:.2e}" if math.isfinite(value) and abs(value) >= 1e5 else f"{value:z,.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Return a difference as `fixed` does, with its sign: +0.250; what rounds to nothing is never -0.000."""
+    text = fixed(value, digits)
+    return text if value is None or not is_number(value) or text.startswith("-") else f"+{text}"
 
 
 def whole(value: float | None) -> str:
     """Return a whole number with thousands separated; a dash for nothing."""
     return f"{value:,.0f}" if value is not None and is_number(value) else "–"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of what: 1 call, 2 calls, 1,234 calls.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    noun : str
+        Of what, in the singular; its plural takes an s.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def count(value: float | None) -> str:

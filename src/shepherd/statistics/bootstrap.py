@@ -12,12 +12,13 @@ the other way: of 20, by a judge that repeats itself, an interval holds the true
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from shepherd.randomness import generator
+from shepherd.statistics.paired import holm
 
 DRAWS = 10_000
 _CELLS = 2**17  # (draw, question) cells worked on at a time: some MB, which stay in the processor's caches
@@ -35,16 +36,26 @@ class Interval:
         The ends; NaN where there are fewer than two questions to tell a spread from.
     level : float
         The share of such intervals that would hold the true figure.
+    p_value : float
+        Two-sided, of the true figure being 0, and so of use for differences: twice the share of the draws that lie on
+        the other side of 0, the figure itself counted among them; NaN without draws. Two intervals are equal whatever
+        theirs are.
     """
 
     estimate: float
     low: float
     high: float
     level: float = 0.95
+    p_value: float = field(default=math.nan, compare=False)
 
     def excludes(self, value: float) -> bool:
         """Say whether `value` lies outside; never of an interval without ends."""
         return value < self.low or value > self.high
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the true figure may be 0: it lies inside, or the p-value, corrected or not, is too large."""
+        return not self.excludes(0) or self.p_value + self.level >= 1
 
     @property
     def half_width(self) -> float:
@@ -60,6 +71,20 @@ class Interval:
 
 #: What is said of a figure that was not measured.
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
+#: The smallest p-value that so many draws can give.
+LEAST_P_VALUE = 2 / (DRAWS + 1)
+
+
+def corrected(intervals: Sequence[Interval]) -> list[Interval]:
+    """Return intervals with their p-values corrected for how many are looked at together (`paired.holm`).
+
+    The ends stay each interval's own: of a corrected one `is_noise` may hold though 0 lies outside.
+    """
+    p_values = holm([None if math.isnan(interval.p_value) else interval.p_value for interval in intervals])
+    return [
+        interval if p is None else replace(interval, p_value=p)
+        for interval, p in zip(intervals, p_values, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -91,8 +116,17 @@ class DrawnMeans:
             estimate = float(figure(*self.estimates))
             if not len(self.draws):
                 return Interval(estimate, math.nan, math.nan, level)
-            low, high = np.quantile(figure(*self.draws.T), [(1 - level) / 2, (1 + level) / 2])
-        return Interval(estimate, float(low), float(high), level)
+            drawn = figure(*self.draws.T)
+            low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        return Interval(estimate, float(low), float(high), level, _p_value(drawn))
+
+
+def _p_value(drawn: np.ndarray) -> float:
+    """Return the two-sided p-value of 0; the figure itself counts as one draw more, so it is never 0."""
+    if np.isnan(drawn).any():
+        return math.nan
+    beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    return min(1.0, 2 * (int(beyond) + 1) / (len(drawn) + 1))
 
 
 def question_means(values: np.ndarray) -> np.ndarray:
@@ -200,27 +234,9 @@ def mean_interval(values: np.ndarray, seed: int = 0, draws: int = DRAWS, level: 
     return two_level_means(_columns(values), seed, draws).interval(lambda mean: mean, level)
 
 
-def ratio_interval(
-    numerators: np.ndarray, denominators: np.ndarray, seed: int = 0, draws: int = DRAWS, level: float = 0.95
-) -> Interval:
-    """Return the interval of a ratio of sums over the same questions; the arguments are those of `mean_interval`.
-
-    What is NaN in one is left out in both. The ratio is NaN where the denominators come to 0.
-    """
-    means = two_level_means(_columns(numerators, denominators), seed, draws)
-    return means.interval(lambda above, below: above / below, level)
-
-
-def paired_difference(
-    first: np.ndarray, second: np.ndarray, seed: int = 0, draws: int = DRAWS, level: float = 0.95
-) -> Interval:
-    """Return the interval of the mean of `first` less `second` over the same questions, as `ratio_interval` does."""
-    means = two_level_means(_columns(first, second), seed, draws)
-    return means.interval(lambda one, other: one - other, level)
-
-
-def _columns(*values: np.ndarray) -> np.ndarray:
-    stacked = np.stack([np.asarray(column, dtype=float) for column in values], axis=-1)
-    if stacked.ndim == 2:
-        stacked = stacked[:, None]
-    return stacked[:, None] if stacked.ndim == 3 else stacked
+def _columns(values: np.ndarray) -> np.ndarray:
+    """Return values as `two_level_means` takes them: one column, and one order where there are no several."""
+    column = np.asarray(values, dtype=float)[..., None]
+    if column.ndim == 2:
+        column = column[:, None]
+    return column[:, None] if column.ndim == 3 else column

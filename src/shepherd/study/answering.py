@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from shepherd.endpoint import ReplyStore
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.evaluation.words import bare_words
@@ -117,13 +118,14 @@ def answer(
     before = study.answers(card.label)
     if before:
         _check_same(study.card(card.label), card)
-    study.write_card(card)
+    study.write_card(_as_asked(study, card))
     questions = study.questions()
     missing = [question for question in questions if question.id not in before]
     watcher.asking(card.label, len(before), len(questions))
     if missing:
         for found in _kept(path, respondent.answers(missing, decoding, batch_size)):
             watcher.answered(found)
+        study.write_card(_as_asked(study, card))
     answers = list(study.answers(card.label).values())
     return Answered(card.label, answers, len(questions), time.perf_counter() - began)
 
@@ -135,7 +137,7 @@ def forget(study: Study, label: str) -> None:
         # An endpoint's replies first: answers without them are asked for again, replies without answers are not.
         for old in (replies_path(study, label), path):
             old.unlink(missing_ok=True)
-    for judge in study.judges():
+    for judge in study.asked_judges():
         kept = [j for j in study.judgements(judge) if label not in (j.model, j.reference)]
         study.write_judgements(judge, kept)
 
@@ -143,6 +145,13 @@ def forget(study: Study, label: str) -> None:
 def replies_path(study: Study, label: str) -> Path:
     """Return the file of an endpoint's replies as they came."""
     return study.answers_path(label).with_suffix(".replies.jsonl")
+
+
+def _as_asked(study: Study, card: ModelCard) -> ModelCard:
+    """Return a model's card, saying so if its server refused to be told the temperature."""
+    if not ReplyStore(replies_path(study, card.label)).without_temperature:
+        return card
+    return replace(card, about=card.about | {"temperature_accepted": False})
 
 
 def drop_cut_line(path: Path) -> None:

@@ -67,7 +67,8 @@ class ModelCard:
     decoding : dict
         The decoding settings.
     about : dict
-        Anything else worth keeping: seed, rounds, holdout fingerprint, run directory.
+        Anything else worth keeping: seed, rounds, holdout fingerprint, run directory; ``temperature_accepted: false``
+        where an endpoint's server refused to be told the temperature and used its own.
     """
 
     label: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from shepherd.baselines import CENTRALISED, UNTUNED, Alone, run_baselines
 from shepherd.config import RunConfig
-from shepherd.endpoint import EndpointSettings
+from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.judge.choosing import comparisons
 from shepherd.judge.comparisons import Comparison
@@ -20,10 +21,12 @@ from shepherd.study import answering
 from shepherd.study.asking import Asking
 from shepherd.study.config import StudyConfig
 from shepherd.study.directory import Study
+from shepherd.study.holdout import HOLDOUT, check_holds_out
 from shepherd.study.posing import begin_study
 from shepherd.study.sources import Source, as_label
 
 FEDERATED = "federated"
+_OWN, _ALONE = (FEDERATED, CENTRALISED, UNTUNED), "alone-"
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,32 @@ class Conduct:
     others: list[Source]
     asking: Asking
 
+    def check(self) -> None:
+        """Find out before the training, and not after it, whether the other models can be asked.
+
+        Raises
+        ------
+        ShepherdError
+            If one cannot be loaded or reached, is called as one of the study's own, or was tuned on other data than the
+            federation is to be.
+        """
+        from shepherd.study.loadable import check_loadable  # takes transformers with it
+
+        for other in self.others:
+            if other.label in _OWN or other.label.startswith(_ALONE):
+                raise ShepherdError(
+                    f"--also: '{other.label}' is a model of the study itself; give the other one another name "
+                    "(--also NAME=...)."
+                )
+        self.asking.check(self.others)
+        check_loadable(self.others)
+        runs = [Path(other.place) for other in self.others if other.kind == "run"]
+        if runs and any(asked.source == HOLDOUT for asked in self.config.questions.values()):
+            check_holds_out(runs, self.run)
+
     def train(self, progress: Callable[[str], AbstractContextManager[Observer]]) -> list[Source]:
         """Complete the federation and its baselines; return everybody who is to answer, the federation first."""
-        self.asking.check(self.others)
+        self.check()
         holding = [kinds.split("+") for kinds in self.config.alone_on]
         alone = run_baselines(self.run, Alone(holding=holding), self.config.budget, progress)
         return [*self._sources(alone), *self.others]
@@ -58,7 +84,7 @@ class Conduct:
         baselines = self.run.run.directory / "baselines"
         yield Source(FEDERATED, "run", str(self.run.run.directory))
         for called, folder in alone.items():
-            yield Source(as_label(f"alone-{called}"), "run", str(baselines / folder))
+            yield Source(as_label(f"{_ALONE}{called}"), "run", str(baselines / folder))
         for label in (CENTRALISED, UNTUNED):
             yield Source(label, "run", str(baselines / label))
 
@@ -83,15 +109,3 @@ class Conduct:
             models = [label for label in ours if label != reference]
             found += comparisons(study, models, reference, questions, settings)
         return found
-
-    def judge_settings(self, endpoint: EndpointSettings) -> JudgeSettings:
-        """Return how the judge at `endpoint` is asked."""
-        asked = self.config.judging
-        how = {"temperature": asked.temperature, "max_tokens": asked.max_tokens}
-        return JudgeSettings(
-            endpoint=endpoint.model_copy(update=how),
-            form=asked.form,
-            ratings=asked.ratings,
-            swap=asked.swap,
-            retries=asked.retries,
-        )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shepherd.config import read_values
+from shepherd.endpoint import EndpointSettings
 from shepherd.evaluation.decoding import DecodingSettings
 from shepherd.judge.judgement import Form
+from shepherd.judge.settings import JudgeSettings
 from shepherd.settings import Settings, checked
 
 STUDY_PRESETS = resources.files("shepherd") / "assets" / "studies"
@@ -41,6 +44,18 @@ class Judging(Settings):
     max_tokens: int = Field(1024, ge=1)
 
 
+class JudgeSection(Judging, EndpointSettings):
+    """A judge, and how it is asked: the fields of `EndpointSettings` and of `JudgeSettings` side by side."""
+
+    prompt: str | None = None
+
+    def settings(self) -> JudgeSettings:
+        """Return how this judge is asked."""
+        values = self.model_dump()
+        endpoint = {name: values.pop(name) for name in EndpointSettings.model_fields}
+        return JudgeSettings.model_validate({"endpoint": endpoint, **values})
+
+
 class StudyConfig(Settings):
     """A federation against its baselines, judged.
 
@@ -57,7 +72,9 @@ class StudyConfig(Settings):
     decoding : DecodingSettings
         How they answer.
     judging : Judging
-        How the judge is asked.
+        How a judge is asked that the command line names.
+    judge : JudgeSection, optional
+        The judge; then all that is said of it is said here.
     """
 
     run: str = "fedit-dolly"
@@ -66,6 +83,37 @@ class StudyConfig(Settings):
     questions: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], QuestionSet]
     decoding: DecodingSettings = DecodingSettings()
     judging: Judging = Judging()
+    judge: JudgeSection | None = None
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        if self.judge is not None and "judging" in self.model_fields_set:
+            raise ValueError("there are 'judge' and 'judging'; write all of it into 'judge'")
+        return self
+
+
+def judge_settings(config: StudyConfig, said: Mapping[str, Any]) -> JudgeSettings | None:
+    """Return the judge that a study has and how it is asked; None if nobody judges.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        The study.
+    said : mapping
+        What the command line says, by the names of `JudgeSection`'s fields; it holds, and None says nothing.
+
+    Raises
+    ------
+    ShepherdError
+        If a value cannot be.
+    """
+    known = (
+        config.judging.model_dump() if config.judge is None else config.judge.model_dump(exclude_unset=True)
+    )
+    values = known | {name: value for name, value in said.items() if value is not None}
+    if values.get("model") is None:
+        return None
+    return checked(JudgeSection, values, "The judge cannot be asked like this").settings()
 
 
 def load_study_config(source: str) -> StudyConfig:

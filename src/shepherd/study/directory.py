@@ -32,6 +32,12 @@ from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.questions import Question, fingerprint
 
 STUDIES = Path("studies")
+#: What to do about a damaged file, by what is in it.
+_RESTORE: dict[type, str] = {
+    Question: "restore it, or begin another study with --questions and another --study",
+    Answer: "restore it, or delete what is damaged and give `shepherd answer` again",
+    Judgement: "write it again from the judge's replies with `shepherd judge --recompute`",
+}
 _LABEL = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
 _Row = TypeVar("_Row", Question, Answer, Judgement, ModelCard)
 
@@ -94,13 +100,26 @@ class Study:
     def about(self) -> dict[str, Any]:
         """Return where the questions are from, their number and fingerprint, and of how many there are tables."""
         return _read_object(
-            self.path / "study.json", f"{self.path} is no study: run `shepherd answer` first."
+            self.path / "study.json",
+            f"{self.path} is no study; begin one with: shepherd answer RUN --questions FILE --study {self.path}",
         )
 
     def questions(self) -> list[Question]:
-        """Return the questions."""
-        self.about()
-        return list(_rows(self.path / "questions.jsonl", Question))
+        """Return the questions.
+
+        Raises
+        ------
+        ShepherdError
+            If they are not those that the study began with.
+        """
+        path, about = self.path / "questions.jsonl", self.about()
+        questions = list(_rows(path, Question))
+        if fingerprint(questions) != about.get("fingerprint"):
+            raise ShepherdError(
+                f"{path} does not hold the questions that the study began with; restore it, or begin another study "
+                "with other questions: shepherd answer RUN --questions FILE --study NEW"
+            )
+        return questions
 
     def models(self) -> list[str]:
         """Return the labels of the models that have answered, sorted."""
@@ -121,10 +140,14 @@ class Study:
         for label in labels:
             if Path(self.card(label).source) == Path(name):
                 return label
-        raise ShepherdError(
-            f"{self.path} has no answers of '{name}'{nearest(name, labels)}; ask it first: "
-            f"shepherd answer {name} --study {self.path}"
+        known = nearest(name, labels) if labels else ""
+        # A label is nothing that `shepherd answer` could ask.
+        way = (
+            f"ask it first: shepherd answer {name} --study {self.path}"
+            if Path(name).exists()
+            else f"to ask it, give `shepherd answer` its run or model, and --study {self.path}"
         )
+        raise ShepherdError(f"{self.path} has no answers of '{name}'{known}; {way}")
 
     def card(self, label: str) -> ModelCard:
         """Return a model's card."""
@@ -136,9 +159,22 @@ class Study:
         write_json(self.answers_path(card.label).with_suffix(".json"), card.to_dict())
 
     def answers(self, label: str) -> dict[str, Answer]:
-        """Return a model's answers by question id, in the questions' order."""
-        found = {answer.question: answer for answer in _rows(self.answers_path(label), Answer)}
-        return {q.id: found[q.id] for q in self.questions() if q.id in found}
+        """Return a model's answers by question id, in the questions' order.
+
+        Raises
+        ------
+        ShepherdError
+            If one is damaged, or answers a question that the study does not have.
+        """
+        path, questions = self.answers_path(label), [question.id for question in self.questions()]
+        found = {answer.question: answer for answer in _rows(path, Answer)}
+        strange = found.keys() - set(questions)
+        if strange:
+            raise ShepherdError(
+                f"{path} answers '{min(strange)}', which is no question of {self.path}; restore the file, or delete "
+                "that line."
+            )
+        return {name: found[name] for name in questions if name in found}
 
     def answers_path(self, label: str) -> Path:
         """Return the file of a model's answers, to which they are appended as they come.
@@ -153,9 +189,22 @@ class Study:
         return self.path / "answers" / f"{label}.jsonl"
 
     def judges(self) -> list[str]:
-        """Return the names of the judges, sorted."""
+        """Return the names of the judges that have given a rating which could be read, sorted."""
+        return [judge for judge in self.asked_judges() if self._is_heard(judge)]
+
+    def silent_judges(self) -> list[str]:
+        """Return the names of the judges that were asked and gave no reply that could be read, sorted."""
+        return [judge for judge in self.asked_judges() if not self._is_heard(judge)]
+
+    def asked_judges(self) -> list[str]:
+        """Return the names of all judges that were ever asked, sorted."""
         folder = self.path / "judges"
         return sorted(p.parent.name for p in folder.glob("*/settings.json"))
+
+    def _is_heard(self, judge: str) -> bool:
+        """Say whether a judgement is readable, without reading them all: a reason has its quotation marks escaped."""
+        path = self.judge_path(judge) / "judgements.jsonl"
+        return path.is_file() and b'"readable": true' in path.read_bytes()
 
     def judge_path(self, judge: str) -> Path:
         """Return a judge's folder; its name is made of what a file may be called."""
@@ -164,7 +213,7 @@ class Study:
     def judge_settings(self, judge: str) -> dict[str, Any]:
         """Return a judge's settings; there is never a key among them."""
         path = self.judge_path(judge) / "settings.json"
-        return _read_object(path, f"{self.path} has no judge '{judge}'{nearest(judge, self.judges())}")
+        return _read_object(path, f"{self.path} has no judge '{judge}'{nearest(judge, self.asked_judges())}")
 
     def judgements(self, judge: str) -> list[Judgement]:
         """Return everything a judge said, in the order of question, model, order and rating."""
@@ -173,6 +222,11 @@ class Study:
     def write_judgements(self, judge: str, judgements: Iterable[Judgement]) -> None:
         """Write everything a judge said, in the order it is asked."""
         write_lines(self.judge_path(judge) / "judgements.jsonl", judgements)
+
+
+def begun_studies() -> list[Path]:
+    """Return the folders in `STUDIES` that are a study, sorted."""
+    return sorted(path.parent for path in STUDIES.glob("*/study.json"))
 
 
 def find_study(path: Path | None) -> Study:
@@ -187,7 +241,7 @@ def find_study(path: Path | None) -> Study:
         study = Study(path)
         study.about()
         return study
-    found = sorted(p.parent for p in STUDIES.glob("*/study.json"))
+    found = begun_studies()
     if len(found) != 1:
         listed = f": {', '.join(map(str, found))}" if found else "; begin one with `shepherd answer`"
         raise ShepherdError(f"Say which study with --study; there are {len(found)} in {STUDIES}/{listed}.")
@@ -200,7 +254,7 @@ def write_lines(path: Path, rows: Iterable[Question | Answer | Judgement]) -> No
 
 
 def _rows(path: Path, kind: type[_Row]) -> Iterator[_Row]:
-    for number, line in enumerate(read_json_lines(path, appended=True), start=1):
+    for number, line in enumerate(read_json_lines(path, appended=True, advice=_RESTORE[kind]), start=1):
         yield _checked(kind, line, f"{path}, line {number}")
 
 

@@ -39,10 +39,6 @@ class EndpointRespondent:
     settings: EndpointSettings
     replies: Path
 
-    def rendered(self, instruction: str, context: str) -> str:
-        """Return what it is sent."""
-        return f"{instruction}\n\n{context}" if context.strip() else instruction
-
     def answers(
         self, questions: Sequence[Question], decoding: DecodingSettings, batch_size: int | None = None
     ) -> Iterator[Answer]:
@@ -63,7 +59,11 @@ class EndpointRespondent:
                 yield _answer(name, reply)
 
     def _request(self, question: Question, decoding: DecodingSettings) -> Request:
-        text = self.rendered(question.instruction, question.context)
+        text = (
+            f"{question.instruction}\n\n{question.context}"
+            if question.context.strip()
+            else question.instruction
+        )
         limits = (decoding.temperature, decoding.max_new_tokens)
         return Request((Message("user", text),), self.settings.model, *limits)
 

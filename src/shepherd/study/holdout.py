@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shepherd.errors import ShepherdError
 from shepherd.run_files import read_environment
 from shepherd.study.directory import Study
 from shepherd.study.questions import Question, questions_of
+
+if TYPE_CHECKING:
+    from shepherd.config import RunConfig
 
 HOLDOUT = "holdout"
 
@@ -51,6 +55,15 @@ def check_same_holdout(runs: Sequence[Path]) -> None:
     for run in runs[1:]:
         if holdout_fingerprint(run) != holdout_fingerprint(runs[0]):
             raise _different(str(runs[0]), str(run))
+
+
+def check_holds_out(runs: Sequence[Path], config: RunConfig) -> None:
+    """Refuse runs that hold out other questions than a run of this config, made or not, holds out."""
+    from shepherd.preparation import deal
+
+    check_same_holdout(runs)
+    if holdout_fingerprint(runs[0]) != deal(config).test.fingerprint():
+        raise _different(str(config.run.directory), str(runs[0]))
 
 
 def check_joins(study: Study, runs: Sequence[Path]) -> None:

@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shepherd.errors import ShepherdError
-from shepherd.study.directory import STUDIES, Study, find_study
+from shepherd.study.directory import STUDIES, Study, begun_studies, find_study
 from shepherd.study.holdout import HOLDOUT, check_joins, holdout_questions
 from shepherd.study.questions import drawn, read_questions
 from shepherd.study.sources import Source
+
+#: What a new study is told to ask.
+_WHAT = (
+    "--questions FILE (.jsonl, .json, .csv or .parquet, with a column `instruction`), "
+    "--questions vicuna (the 80 of the Vicuna project), or --questions holdout (what the runs held out)"
+)
 
 
 def begin_study(
@@ -58,7 +64,13 @@ def begin_study(
 
 def _known(path: Path | None) -> Study:
     if path is not None and not Study(path).exists:
-        raise ShepherdError(f"{path} is no study yet; say what to ask: --questions FILE, vicuna or holdout.")
+        raise ShepherdError(f"{path} is no study yet; say what to ask: {_WHAT}.")
+    known = begun_studies() if path is None else []
+    if path is None and not known:
+        raise ShepherdError(f"There is no study in {STUDIES}/ yet; say what to ask: {_WHAT}.")
+    if len(known) > 1:
+        listed = " or ".join(map(str, known))
+        raise ShepherdError(f"Say which study goes on with --study ({listed}), or begin one with {_WHAT}.")
     return find_study(path)
 
 

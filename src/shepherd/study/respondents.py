@@ -66,10 +66,6 @@ class LocalRespondent:
     speaking: Callable[[], AbstractContextManager[Any]]
     loss: Callable[[Sequence[Example]], ExampleLosses]
 
-    def rendered(self, instruction: str, context: str) -> str:
-        """Return the prompt's text."""
-        return self.prompt.render(instruction, context)
-
     def prompts(self, questions: Sequence[Question]) -> list[list[int]]:
         """Return the prompts' tokens, cut to fit."""
         return [tokens for tokens, _ in self._encoder.prompts(_columns(questions))]

@@ -14,6 +14,7 @@ from typing import Literal
 
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import CONFIG_FILE
+from shepherd.run_files import is_finished
 from shepherd.settings import nearest
 
 Kind = Literal["run", "adapter", "model", "endpoint"]
@@ -93,7 +94,7 @@ def baselines_of(run: Source) -> list[Source]:
     from shepherd.report.record import read_record
 
     folders = [record.path for record in read_record(Path(run.place)).baselines()]
-    done = [folder for folder in folders if (folder / "adapter").is_dir()]
+    done = filter(is_finished, folders)
     return [Source(f"{run.label}/{folder.name}", "run", str(folder)) for folder in done]
 
 
@@ -124,7 +125,7 @@ def as_label(name: str) -> str:
 
 
 def _check_finished(folder: Path) -> None:
-    if not (folder / "adapter" / CONFIG_FILE).is_file():
+    if not is_finished(folder):
         raise ShepherdError(f"The run {folder} is not finished; go on with it (--resume) before it is asked.")
 
 

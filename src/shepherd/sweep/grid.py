@@ -16,6 +16,8 @@ from typing import Any
 
 from shepherd.config import RunConfig, load_config
 from shepherd.errors import ShepherdError
+from shepherd.report.units import counted
+from shepherd.run_files import is_finished
 from shepherd.sweep.values import Axis, cell_name, in_words, read_axis, read_seeds, refuse_repeated
 
 MOST_CELLS = 1000
@@ -43,8 +45,8 @@ class Cell:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is done: the adapter is what a run writes last."""
-        return (self.config.run.directory / "adapter").is_dir()
+        """Whether the run is done."""
+        return is_finished(self.config.run.directory)
 
     @property
     def words(self) -> str:
@@ -119,7 +121,8 @@ def plan_sweep(
     count = math.prod(len(axis.values) for axis in axes) * len(chosen)
     if count > MOST_CELLS:
         raise ShepherdError(
-            f"This sweep has {count:,} cells, more than {MOST_CELLS:,}; leave values out, or sweep in several parts."
+            f"This sweep has {counted(count, 'cell')}, more than {MOST_CELLS:,}; leave values out, or sweep in several "
+            "parts."
         )
     folder = Path(base.run.root) / _folder_name(name or f"{base.run.name}-sweep")
     combined = list(_combinations(source, given, axes))

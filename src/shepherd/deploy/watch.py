@@ -1,0 +1,181 @@
+"""What there is to know of a running federation, as of now: for the page in the terminal, the status, the metrics."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from shepherd.deploy.exchange import Link
+from shepherd.federation import Observer
+from shepherd.files import write_json
+from shepherd.metrics import Line
+from shepherd.state import RunState
+
+Doing = Literal["idle", "asked", "answered", "lost"]
+
+
+@dataclass(frozen=True)
+class SiteNow:
+    """A site as of now.
+
+    Attributes
+    ----------
+    online : bool
+        Whether it is connected.
+    doing : str
+        ``idle``, ``asked`` (it works on a message, or has not taken it yet), ``answered``, or ``lost`` for this round.
+    since : float
+        When that began, in seconds since 1970.
+    rounds : int
+        Rounds its updates were part of.
+    losses : int
+        Rounds it was asked for and lost.
+    bytes_up, bytes_down : int
+        What its messages had, in bytes.
+    reason : str
+        Why it was last lost.
+    seconds : float
+        What its last round took it.
+    """
+
+    online: bool = False
+    doing: Doing = "idle"
+    since: float = 0.0
+    rounds: int = 0
+    losses: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Now:
+    """A federation as of now.
+
+    Attributes
+    ----------
+    run : str
+        The run's name.
+    round, rounds : int
+        Rounds committed, and how many there are to be.
+    loss : float, optional
+        The last held-out loss, in nats per response token.
+    round_seconds : float
+        What the last round took.
+    sites : dict of str to SiteNow
+        Every site.
+    written : float
+        When this was, in seconds since 1970.
+    """
+
+    run: str
+    round: int = 0
+    rounds: int = 0
+    loss: float | None = None
+    round_seconds: float = 0.0
+    sites: dict[str, SiteNow] = field(default_factory=dict)
+    written: float = 0.0
+
+
+class Watch(Observer):
+    """Follows a run over sites.
+
+    Parameters
+    ----------
+    run : str
+        The run's name.
+    sites : sequence of str
+        The federation's sites.
+    status : Path, optional
+        A file that always says how it stands, for other processes to read.
+    """
+
+    def __init__(self, run: str, sites: Sequence[str], status: Path | None = None) -> None:
+        self.now = Now(run, sites={name: SiteNow(since=time.time()) for name in sites})
+        self.status = status
+        self.link: Link | None = None
+
+    def linked(self, link: Link) -> None:
+        """Hear how to find out who is connected."""
+        self.link = link
+
+    def look(self) -> Now:
+        """Return how it stands, having looked who is connected."""
+        online = set(self.link.online()) if self.link is not None else set()
+        for name, site in self.now.sites.items():
+            self.now.sites[name] = replace(site, online=name in online)
+        return self.now
+
+    def write(self) -> None:
+        """Write the status."""
+        self.now.written = time.time()
+        if self.status is not None:
+            write_json(self.status, asdict(self.now))
+
+    def started(self, state: RunState, rounds: int) -> None:
+        """Hear where the run begins."""
+        self.now.round, self.now.rounds = state.round, rounds
+        self.write()
+
+    def selecting(self, round: int, clients: Sequence[str]) -> None:
+        """Hear who is asked about its examples."""
+        self._set(clients, "asked")
+
+    def summarised(self, client: str) -> None:
+        """Hear that one has answered."""
+        self._set([client], "answered")
+
+    def cohort(self, round: int, clients: Sequence[str]) -> None:
+        """Hear who trains."""
+        self._set(clients, "asked")
+
+    def client(self, line: Line) -> None:
+        """Hear that one has trained."""
+        site = self.now.sites[line["client"]]
+        self.now.sites[line["client"]] = replace(
+            site,
+            doing="answered",
+            since=time.time(),
+            rounds=site.rounds + 1,
+            bytes_up=site.bytes_up + line["bytes_up"],
+            bytes_down=site.bytes_down + line["bytes_down"],
+            seconds=line["machine"]["seconds"],
+        )
+        self.write()
+
+    def lost(self, round: int, name: str, reason: str) -> None:
+        """Hear that a site is not part of a round."""
+        site = self.now.sites[name]
+        self.now.sites[name] = replace(
+            site, doing="lost", since=time.time(), losses=site.losses + 1, reason=reason
+        )
+        self.write()
+
+    def committed(self, state: RunState, lines: Sequence[Line]) -> None:
+        """Hear that a round is on disk."""
+        self.now.round = state.round
+        for line in lines:
+            if line["scope"] == "global":
+                self.now.loss = line["loss"]
+            if line["scope"] == "round":
+                self.now.round_seconds = line["machine"]["seconds"]
+        self._set(list(self.now.sites), "idle")
+
+    def _set(self, names: Sequence[str], doing: Doing) -> None:
+        for name in names:
+            self.now.sites[name] = replace(self.now.sites[name], doing=doing, since=time.time())
+        self.write()
+
+
+def read_status(path: Path) -> dict[str, Any] | None:
+    """Return what a coordinator last wrote of itself, or None where none runs."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
