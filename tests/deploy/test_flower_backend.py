@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from memory_link import MemoryLink
+from site_files import NAMES, file_of, write_site_files
 
 from shepherd.config import RunConfig, parse_config
-from shepherd.data.instructions import read_instructions
 from shepherd.deploy.coordinator import Coordinator
 from shepherd.deploy.settings import FederationSettings, Limits, SiteSettings
 from shepherd.deploy.site import Site
@@ -21,7 +20,6 @@ from shepherd.federation import Observer
 from shepherd.runs import execute
 from tiny_runs import tiny_values
 
-NAMES = ["anna", "berta", "carla"]
 FEDHDS = {"name": "fedhds", "smallest_group": 2}
 TURBO = {"name": "relevant", "then": {"name": "fedhds", "smallest_group": 2, "every": "once"}}
 SETTINGS = FederationSettings(
@@ -32,21 +30,7 @@ SETTINGS = FederationSettings(
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three clients as files, and a hold-out."""
-    folder = tmp_path_factory.mktemp("clients")
-    table = read_instructions("meadow", rows=72).table
-    for number, part in enumerate(np.array_split(np.arange(60), 3)):
-        _write(folder / f"local_training_{number}.jsonl", [table[int(row)] for row in part])
-    _write(folder / "global_test.jsonl", [table[row] for row in range(60, 72)])
-    (folder / "clients.json").write_text(json.dumps(NAMES))
-    return folder
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    kept = [
-        {**{key: row[key] for key in ("instruction", "context", "category")}, "response": row["responses"][0]}
-        for row in rows
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return write_site_files(tmp_path_factory.mktemp("clients"))
 
 
 @pytest.fixture
@@ -71,7 +55,7 @@ def site(name: str, files: Path, folder: Path, base: Path, **limits: Any) -> Sit
         threads=1,
         limits=allowed,
     )
-    return Site(settings, str(files / f"local_training_{NAMES.index(name)}.jsonl"), folder / name)
+    return Site(settings, str(file_of(files, name)), folder / name)
 
 
 @pytest.fixture
@@ -247,3 +231,24 @@ def test_sites_evaluate_where_the_coordinator_has_no_hold_out(
     assert set(last["loss_by_client"]) == set(NAMES)
     assert last["loss"] < first["loss"]
     assert last["examples"] == 12
+
+
+def test_a_question_that_is_asked_again_is_not_trained_on_again(
+    values: dict[str, Any], link: MemoryLink, monkeypatch: Any
+) -> None:
+    from shepherd.deploy import site as site_module
+
+    trained: list[str] = []
+    train = site_module.run_clients
+
+    def counted(jobs: Any, views: Any, *rest: Any) -> Any:
+        trained.append(views[0].name)
+        return train(jobs, views, *rest)
+
+    monkeypatch.setattr(site_module, "run_clients", counted)
+    honest = link.sites["anna"]
+    link.sites["anna"] = lambda asked: (honest(asked), honest(asked))[
+        1
+    ]  # the first answer was lost on its way
+    over(link, config_of(values, "again", rounds=2)).run()
+    assert trained.count("anna") == 2

@@ -20,6 +20,7 @@ from shepherd.cli import (
     chatting,
     comparing,
     coordinating,
+    doctoring,
     federating,
     finished,
     harness,
@@ -48,6 +49,7 @@ _FILES = (
     finished,
     coordinating,
     federating,
+    doctoring,
 )
 terminal.app.registered_commands.sort(
     key=lambda command: [file.__name__ for file in _FILES].index(command.callback.__module__)

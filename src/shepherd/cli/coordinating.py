@@ -24,7 +24,7 @@ def coordinator(
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last committed round.")] = False,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve Prometheus metrics at this port of 127.0.0.1.")
+        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at this port of 127.0.0.1.")
     ] = None,
 ) -> None:
     """Run a config over the sites of a federation; their examples stay with them."""

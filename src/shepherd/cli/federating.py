@@ -1,8 +1,9 @@
-"""`shepherd federation`: a federation of sites, its keys and its bundles; nothing here opens a connection."""
+"""`shepherd federation`: a federation of sites, its bundles, how it stands; nothing here opens a connection."""
 
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from shepherd.cli.terminal import say
 
 if TYPE_CHECKING:
     from shepherd.deploy.settings import Limits
+    from shepherd.deploy.watch import Now
 
 federation = typer.Typer(help="Make and keep a federation of sites.", no_args_is_help=True)
 terminal.app.add_typer(federation, name="federation")
@@ -79,7 +81,9 @@ def add_site(folder: FolderArgument, name: SiteArgument, config: ProposalOption 
     limits = _proposed(config)
     _say_handover(made.add_site(name, limits), name)
     _say_unreviewed(limits)
-    say("A coordinator that is running lets the site in when it is started again.")
+    say(
+        "A coordinator that is running lets the site in within ten seconds; it takes part from the next run on."
+    )
 
 
 @federation.command("remove-site")
@@ -89,7 +93,7 @@ def remove_site(folder: FolderArgument, name: SiteArgument) -> None:
 
     FederationFolder(folder).remove_site(name)
     say(f"Site '{name}' is removed; its key is in {folder / 'removed'}.")
-    say("A coordinator that is running shuts the site out when it is started again.")
+    say("A coordinator that is running puts the site out within ten seconds.")
 
 
 @federation.command()
@@ -119,6 +123,45 @@ def list_sites(folder: FolderArgument) -> None:
     for one in made.registered():
         table.add_row(one.name, one.fingerprint, f"{one.since:%Y-%m-%d}")
     terminal.out.print(table)
+
+
+@federation.command()
+def status(folder: FolderArgument) -> None:
+    """Say how the run stands that a coordinator has under way."""
+    from shepherd.deploy.coordinating import is_running, status_file
+    from shepherd.deploy.folder import FederationFolder
+    from shepherd.deploy.page import sites_table
+    from shepherd.deploy.watch import now_of, read_status
+
+    made = FederationFolder(folder)
+    name, running = made.settings.name, is_running(made)
+    said = read_status(status_file(made))
+    if said is None:
+        what = (
+            "has nothing to say yet"
+            if running
+            else f"does not run; start it: shepherd coordinator {folder} CONFIG"
+        )
+        say(f"The coordinator of '{name}' {what}.")
+        return
+    now = now_of(said, status_file(made))
+    if not running:
+        say(f"The coordinator of '{name}' does not run; this is how its run stood when it ended:")
+    for sentence in _standing(now):
+        say(sentence)
+    terminal.out.print(sites_table(now.sites))
+
+
+def _standing(now: Now) -> list[str]:
+    """Say how a run stands."""
+    from shepherd.report.units import duration, fixed
+
+    took = f" The last round took {duration(now.round_seconds)}." if now.round_seconds else ""
+    loss = "" if now.loss is None else f" Held-out loss: {fixed(now.loss)}."
+    return [
+        f"Run '{now.run}': {now.round} of {now.rounds} rounds are committed.{loss}{took}",
+        f"As of {duration(max(0.0, time.time() - now.written))} ago.",
+    ]
 
 
 def _proposed(config: str | None) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -104,8 +105,12 @@ class Child:
             self.starts += 1
             self._started.set()
             assert process.stdout is not None
+            if self._stopping.is_set():  # it was told so while the process was being started
+                process.terminate()
             for line in process.stdout:
-                self.heard(_COLOUR.sub("", line.rstrip()))
+                # A listener that cannot write, on a full disk, must not end what it listens to.
+                with contextlib.suppress(OSError):
+                    self.heard(_COLOUR.sub("", line.rstrip()))
             process.wait()
             self._stopping.wait(self.pause_s)
 

@@ -63,7 +63,7 @@ def coordinate(
             f"{settings.minimum_sites}; add some with `shepherd federation add-site {folder.path} NAME`."
         )
     taken = f"Another coordinator runs the federation in {folder.path}; stop it first."
-    with held(folder.path / ".coordinator.lock", taken), connected(folder) as link:
+    with held(_lock(folder), taken), connected(folder) as link:
         for observer in observers:
             if hasattr(observer, "linked"):
                 observer.linked(link)
@@ -86,6 +86,21 @@ def _telling(listeners: Sequence[LostSite]) -> LostSite:
 def status_file(folder: FederationFolder) -> Path:
     """Return where a running coordinator says how it stands."""
     return state_of(folder) / "status.json"
+
+
+def is_running(folder: FederationFolder) -> bool:
+    """Say whether a coordinator runs the federation now; of a folder that may not be looked into, that one does."""
+    if not _lock(folder).exists():
+        return False
+    try:
+        with held(_lock(folder), "A coordinator runs."):
+            return False
+    except (ShepherdError, OSError):
+        return True
+
+
+def _lock(folder: FederationFolder) -> Path:
+    return folder.path / ".coordinator.lock"
 
 
 def state_of(folder: FederationFolder) -> Path:

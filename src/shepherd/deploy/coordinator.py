@@ -25,6 +25,7 @@ from shepherd.deploy.backend import FlowerBackend
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.joining import Membership, join
 from shepherd.deploy.messages import Evaluation, Told
+from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import FederationSettings
 from shepherd.deploy.shared import digest, shared_config
 from shepherd.deploy.wire import Envelope, declared
@@ -202,10 +203,13 @@ class SiteEvaluation:
             )
         found: dict[str, Evaluation] = {}
         for name, answer in gather(self.link, questions, self.patience):
-            if isinstance(answer, Lost):
-                log.warning("Site '%s' does not evaluate after round %d: %s.", name, round, answer.reason)
-            else:
+            try:
+                if isinstance(answer, Lost):
+                    raise Refused(answer.reason)
                 found[name] = declared(Evaluation, answer.body)
+            except Refused as error:
+                why = str(error).rstrip(".")
+                log.warning("Site '%s' does not evaluate after round %d: %s.", name, round, why)
         return _line(round, {name: found[name] for name in questions if name in found}, began)
 
 

@@ -104,8 +104,8 @@ def gather(
 ) -> Iterator[tuple[str, Envelope | Lost]]:
     """Ask every site its question and yield each one's answer, or why there is none, as they come.
 
-    A site that is not connected is waited for; one whose answer was lost is asked again when it is back. An answer to
-    an earlier asking counts too: a site's answer depends on the question alone.
+    A site that is not connected is waited for; one whose answer was lost is asked again when it is back. One question
+    at a time is out for a site: what the link calls lost does not come any more.
 
     Parameters
     ----------

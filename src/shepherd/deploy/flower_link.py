@@ -131,6 +131,7 @@ class FlowerLink:
         self._run = 0
         self._out: dict[str, str] = {}  # message id -> site
         self._stopped = threading.Event()
+        self._beginning = threading.Lock()
 
     def __enter__(self) -> FlowerLink:
         self._admit()
@@ -164,8 +165,9 @@ class FlowerLink:
 
     def online(self) -> Collection[str]:
         """Return the names of the connected sites; none while the SuperLink is being started again."""
+        nodes = self._nodes  # the thread that admits sites replaces it
         with self._kept_up():
-            return {self._nodes[node] for node in self._grid.get_node_ids() if node in self._nodes}
+            return {nodes[node] for node in self._grid.get_node_ids() if node in nodes}
         return ()
 
     def send(self, messages: Mapping[str, Envelope], seconds: float) -> dict[str, str]:
@@ -212,17 +214,20 @@ class FlowerLink:
 
     @contextlib.contextmanager
     def _kept_up(self) -> Iterator[None]:
-        """Let a SuperLink that is away be away; one that no longer knows this run is given a new one."""
+        """Let a SuperLink that is away be away; one that no longer knows this run is given a new one, once."""
+        before = self._grid
         try:
             yield
         except httpx.TransportError:
             log.debug("The SuperLink cannot be reached.")
         except (httpx.HTTPStatusError, RunNotRunningException) as error:
-            log.warning(
-                "The SuperLink no longer knows this run (%s); it is begun again there.", type(error).__name__
-            )
-            with contextlib.suppress(*_LOST):
-                self._begin_run()
+            with self._beginning, contextlib.suppress(*_LOST):
+                if self._grid is before:  # or else another thread met the same, and has begun it
+                    log.warning(
+                        "The SuperLink no longer knows this run (%s); it is begun again there.",
+                        type(error).__name__,
+                    )
+                    self._begin_run()
 
     def _begin_run(self) -> None:
         """Stop what an earlier coordinator left, and become the ServerApp of a new run."""
@@ -262,9 +267,17 @@ class FlowerLink:
     def _beat(self) -> None:
         """Say again and again that this run is alive, and who is admitted."""
         while not self._stopped.wait(_HEARTBEAT_S):
-            with contextlib.suppress(*_LOST):
+            try:
                 self._grid._runtime_client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
                 self._admit()
+            except _LOST:
+                log.debug("The SuperLink cannot be reached.")
+            except (
+                ShepherdError,
+                OSError,
+                ValueError,
+            ) as error:  # a list that is being changed, a damaged key
+                log.warning("The list of sites cannot be read (%s); it stays as it was.", error)
 
 
 def _canonical(public_key: bytes) -> bytes:

@@ -1,10 +1,14 @@
-"""Envelopes as Flower's records: a header of flat values, and buffers as arrays of bytes."""
+"""Envelopes as Flower's records: a header of flat values, and the buffers in parts.
+
+Flower stores and sends every record as an object of its own, with several requests each, and equal objects once: so an
+adapter that goes to a hundred sites is put into the SuperLink once, and small messages are few objects.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.wire import Envelope
@@ -12,7 +16,10 @@ from shepherd.deploy.wire import Envelope
 if TYPE_CHECKING:
     from flwr.app import RecordDict
 
-_HEADER, _BUFFERS = "shepherd", "buffers"
+_HEADER, _BYTES = "shepherd", "bytes"
+_BUFFERS = ("body", "adapter")
+#: Bytes of one part: a part must get through before Flower's time limit for a request.
+PART = 4 * 2**20
 #: Flower's categories: a message's type must begin with one of them.
 TYPES = {
     "hello": "query.hello",
@@ -24,12 +31,14 @@ TYPES = {
 
 def to_records(envelope: Envelope) -> RecordDict:
     """Return an envelope as Flower carries it."""
-    from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+    from flwr.app import ConfigRecord, RecordDict
 
-    arrays = {
-        name: Array(np.frombuffer(buffer, dtype=np.uint8)) for name, buffer in envelope.buffers().items()
-    }
-    return RecordDict({_HEADER: ConfigRecord(dict(envelope.header())), _BUFFERS: ArrayRecord(arrays)})
+    header: dict[str, Any] = dict(envelope.header())
+    records = RecordDict({_HEADER: ConfigRecord(header)})
+    for name, buffer in envelope.buffers().items():
+        for number, start in enumerate(range(0, len(buffer), PART)):
+            records[_part(name, number)] = ConfigRecord({_BYTES: buffer[start : start + PART]})
+    return records
 
 
 def from_records(records: RecordDict) -> Envelope:
@@ -41,21 +50,24 @@ def from_records(records: RecordDict) -> Envelope:
         If it was not sent by Shepherd.
     """
     try:
-        header: dict[str, Any] = dict(records[_HEADER])
-        arrays = dict(records[_BUFFERS])
-        strange = set(records) - {_HEADER, _BUFFERS}
-        buffers = {name: _bytes_of(array) for name, array in arrays.items()}
-    except Refused:
-        raise
+        plain = {str(name): dict(record) for name, record in records.items()}
     except Exception:  # Flower's own readers raise whatever they like
         raise Refused("The message could not be read; it was not sent by Shepherd.") from None
-    if strange:
+    header = plain.pop(_HEADER, {})
+    buffers = {name: b"".join(_parts(plain, name)) for name in _BUFFERS}
+    if plain:
         raise Refused("The message has other records than Shepherd's; it was not sent by Shepherd.")
     return Envelope.read(header, buffers)
 
 
-def _bytes_of(array: Any) -> bytes:
-    values = array.numpy()  # numpy's own format, in which it reads no pickle
-    if values.dtype != np.uint8 or values.ndim != 1:
-        raise Refused("The message holds an array that is not one of bytes; it was not sent by Shepherd.")
-    return values.tobytes()
+def _parts(plain: dict[str, Any], name: str) -> Iterator[bytes]:
+    """Take the parts of a buffer out of the records, in order, as far as they go."""
+    for number in count():
+        record = plain.get(_part(name, number), {})
+        if set(record) != {_BYTES} or not isinstance(record[_BYTES], bytes):
+            return
+        yield plain.pop(_part(name, number))[_BYTES]
+
+
+def _part(name: str, number: int) -> str:
+    return f"{name}-{number:06d}"

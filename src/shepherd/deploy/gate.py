@@ -6,6 +6,7 @@ a remote peer reaches only what a SuperNode needs, and even here the control pat
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
@@ -71,9 +72,10 @@ class Gate:
         limit = _LARGEST_PART if scope["path"].endswith("-object") else self.largest_list
         if _length(scope) > limit:
             return await _refuse(scope, send, 413)
-        try:
-            await self.app(scope, _limited(receive, limit), send)
-        except TooLarge:
+        counted = _Counted(receive, send, limit)
+        with contextlib.suppress(TooLarge):
+            await self.app(scope, counted.receive, counted.send)
+        if counted.exceeded:
             await _refuse(scope, send, 413)
 
     def allows(self, scope: Message) -> bool:
@@ -100,19 +102,30 @@ def _length(scope: Message) -> int:
     return int(said) if said.isdigit() else 0
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Count what comes in, for whoever does not say how much it is."""
-    got = 0
+class _Counted:
+    """Counts what comes in, for whoever does not say how much it is; what is said of too much is not sent."""
 
-    async def counted() -> Message:
-        nonlocal got
-        message = await receive()
-        got += len(message.get("body", b""))
-        if got > limit:
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send = receive, send
+        self.left = limit
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more came than may."""
+        return self.left < 0
+
+    async def receive(self) -> Message:
+        """Pass on what comes in."""
+        message = await self._receive()
+        self.left -= len(message.get("body", b""))
+        if self.exceeded:
             raise TooLarge
         return message
 
-    return counted
+    async def send(self, message: Message) -> None:
+        """Pass on what goes out; Flower's own answer to the interruption would come before the gate's."""
+        if not self.exceeded:
+            await self._send(message)
 
 
 async def _refuse(scope: Message, send: Send, status: int) -> None:

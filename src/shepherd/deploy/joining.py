@@ -18,7 +18,7 @@ from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.messages import Introduction, Told
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.shared import layout_digest
-from shepherd.deploy.wire import Envelope, declared
+from shepherd.deploy.wire import Envelope, declared, printable
 from shepherd.errors import ShepherdError
 from shepherd.files import write_json
 from shepherd.machine import versions
@@ -74,7 +74,7 @@ class Membership:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             sites = {name: declared(Introduction, said) for name, said in values["sites"].items()}
             return cls(str(values["run"]), sites)
-        except (OSError, ValueError, KeyError, AttributeError, Refused) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, Refused) as error:
             raise ShepherdError(
                 f"{path} is damaged and cannot be read; restore it, or begin the run anew."
             ) from error
@@ -145,9 +145,8 @@ def _introduction(answer: Envelope | Lost, model: AdaptedModel, before: Introduc
     said = declared(Introduction, answer.body)
     own = versions()["shepherd"]
     if said.versions.get("shepherd") != own:
-        raise Refused(
-            f"it has fedshepherd {said.versions.get('shepherd', '?')[:20]}, and the coordinator {own}"
-        )
+        theirs = printable(said.versions.get("shepherd", "?"))[:20]
+        raise Refused(f"it has fedshepherd {theirs}, and the coordinator {own}")
     if said.base != model.base.fingerprint:
         raise Refused("its base model has other weights than the coordinator's")
     if said.layout != layout_digest(model.layout):

@@ -76,3 +76,4 @@ def serving_metrics(watch: Watch, port: int | None) -> Iterator[None]:
     finally:
         server.shutdown()
         thread.join()
+        server.server_close()

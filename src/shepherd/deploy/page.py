@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
 from shepherd.deploy.watch import SiteNow, Watch
+from shepherd.errors import ShepherdError
 from shepherd.progress import RunProgress
 from shepherd.report.units import duration, size
 
@@ -29,8 +32,8 @@ class FederationPage(RunProgress):
     """
 
     def __init__(self, console: Console, watch: Watch) -> None:
+        self.watch = watch  # the first picture is taken at once
         super().__init__(console, watch.now.run)
-        self.watch = watch
         self._left = threading.Event()
         self._looking = threading.Thread(target=self._look, daemon=True)
 
@@ -48,8 +51,9 @@ class FederationPage(RunProgress):
     def _look(self) -> None:
         """Look again and again who is connected: no event tells."""
         while not self._left.wait(_LOOK_S):
-            self.watch.look()
-            self.watch.write()
+            with contextlib.suppress(ShepherdError):  # the run itself says so when the disk is full
+                self.watch.look()
+                self.watch.write()
 
     def _picture(self) -> Group:
         return Group(sites_table(self.watch.now.sites), super()._picture())
@@ -64,7 +68,7 @@ def sites_table(sites: dict[str, SiteNow]) -> Table:
         table.add_row(
             name,
             "[green]online[/green]" if site.online else "[red]away[/red]",
-            _doing(site),
+            escape(_doing(site)),  # a reason may be a site's own words
             str(site.rounds),
             str(site.losses) if site.losses else "",
             duration(site.seconds) if site.rounds else "",

@@ -82,6 +82,7 @@ class Site:
         self.data = data
         self.folder = folder
         self._ready: tuple[str, Ready] | None = None
+        self._last: tuple[object, Envelope] | None = None  # a question, and what was answered
         self._answers = {
             "hello": self._introduce,
             "summarise": self._summarise,
@@ -95,7 +96,20 @@ class Site:
         return read_instructions(self.data, dict(self.settings.columns or {}) or None)
 
     def answer(self, asked: Envelope) -> Envelope:
-        """Answer one question; whatever goes wrong becomes a sentence that holds nobody's text."""
+        """Answer one question; whatever goes wrong becomes a sentence that holds nobody's text.
+
+        A question that is asked again, since its answer was lost on the way, gets the same answer at once.
+        """
+        key = (asked.header(), asked.buffers())
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            answer = self._answer(asked)
+            if answer.error:
+                return answer
+            self._last = (key, answer)
+        return self._last[1]
+
+    def _answer(self, asked: Envelope) -> Envelope:
         try:
             told = declared(Told, asked.body)
             ready = self._made_ready(told)

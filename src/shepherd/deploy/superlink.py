@@ -16,6 +16,7 @@ from shepherd.deploy.child import die_with_parent
 from shepherd.deploy.flower_shell import environment
 from shepherd.deploy.folder import FederationFolder
 from shepherd.deploy.gate import Gate
+from shepherd.deploy.superlink_pace import ease
 
 
 def command(folder: FederationFolder, state: Path) -> list[str]:
@@ -45,6 +46,7 @@ def main(folder: FederationFolder, state: Path) -> None:
     os.umask(0o077)  # the database holds adapters on their way
     from flwr.superlink.cli import flower_superlink
 
+    ease()
     module = importlib.import_module("flwr.superlink.cli.flower_superlink")
     serve = module.uvicorn.run
     secret = folder.secret.read_bytes()

@@ -16,8 +16,6 @@ from shepherd.deploy.child import die_with_parent
 from shepherd.deploy.flower_shell import environment
 from shepherd.deploy.folder import Bundle
 
-#: Seconds between two looks for a message, where Flower has 3; each look is about a kilobyte.
-POLL_S = 0.25
 #: Seconds between two signs of life, where Flower has 30: a site that is gone is noticed after twice as many.
 HEARTBEAT_S = 10
 
@@ -32,6 +30,34 @@ def process_environment(state: Path) -> dict[str, str]:
     return environment(state / "flower", {"FLWR_LOG_LEVEL": "INFO"})  # its words are listened to
 
 
+class Pauses:
+    """How long the SuperNode waits between two looks for a message, where Flower always has 3 seconds.
+
+    Right after a message the next one is near; a site that has waited for a minute is asked for little. So a site looks
+    again after a twentieth of the time that it has waited: a hundred idle sites do not keep a coordinator busy, and no
+    site makes a round longer by more than a twentieth.
+    """
+
+    SHORTEST_S, LONGEST_S, SHARE = 0.25, 3.0, 0.05
+    #: Flower's waits for the site's own process, on this machine, are of half a second.
+    _LOCAL_S, _LOOK_S = 0.5, 0.1
+
+    def __init__(self) -> None:
+        self.busy = time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in place of `time.sleep`."""
+        if seconds <= self._LOCAL_S:
+            self.busy = time.monotonic()
+            time.sleep(min(seconds, self._LOOK_S))
+        else:
+            time.sleep(min(seconds, self.between(time.monotonic() - self.busy)))
+
+    def between(self, waited: float) -> float:
+        """Return the seconds until the next look, after so many without a message."""
+        return min(self.LONGEST_S, max(self.SHORTEST_S, self.SHARE * waited))
+
+
 def main(bundle: Bundle, state: Path, port: int) -> None:
     """Carry messages until the process is told to stop."""
     die_with_parent()
@@ -41,9 +67,7 @@ def main(bundle: Bundle, state: Path, port: int) -> None:
     import flwr.supernode.start_client_internal as node
     from flwr.supernode.cli import flower_supernode
 
-    pause = time.sleep
-    quick = SimpleNamespace(sleep=lambda seconds: pause(min(seconds, POLL_S)), time=time.time)
-    node.time = quick  # type: ignore[assignment]
+    node.time = SimpleNamespace(sleep=Pauses().sleep, time=time.time)  # type: ignore[assignment]
     for module in (connection, beats):
         module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_S  # type: ignore[attr-defined]
     sys.argv = [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from shepherd.deploy.exchange import Link
+from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.files import write_json
 from shepherd.metrics import Line
@@ -83,7 +85,7 @@ class Now:
 
 
 class Watch(Observer):
-    """Follows a run over sites.
+    """Follows a run over sites. The page looks and writes in a thread of its own, so both take turns with the run.
 
     Parameters
     ----------
@@ -99,6 +101,7 @@ class Watch(Observer):
         self.now = Now(run, sites={name: SiteNow(since=time.time()) for name in sites})
         self.status = status
         self.link: Link | None = None
+        self._turn = threading.RLock()
 
     def linked(self, link: Link) -> None:
         """Hear how to find out who is connected."""
@@ -107,15 +110,16 @@ class Watch(Observer):
     def look(self) -> Now:
         """Return how it stands, having looked who is connected."""
         online = set(self.link.online()) if self.link is not None else set()
-        for name, site in self.now.sites.items():
-            self.now.sites[name] = replace(site, online=name in online)
+        for name in self.now.sites:
+            self._change(name, online=name in online)
         return self.now
 
     def write(self) -> None:
-        """Write the status."""
-        self.now.written = time.time()
-        if self.status is not None:
-            write_json(self.status, asdict(self.now))
+        """Write the status, where its folder is: a coordinator that has finished has removed it."""
+        with self._turn:
+            self.now.written = time.time()
+            if self.status is not None and self.status.parent.is_dir():
+                write_json(self.status, asdict(self.now))
 
     def started(self, state: RunState, rounds: int) -> None:
         """Hear where the run begins."""
@@ -136,24 +140,24 @@ class Watch(Observer):
 
     def client(self, line: Line) -> None:
         """Hear that one has trained."""
-        site = self.now.sites[line["client"]]
-        self.now.sites[line["client"]] = replace(
-            site,
-            doing="answered",
-            since=time.time(),
-            rounds=site.rounds + 1,
-            bytes_up=site.bytes_up + line["bytes_up"],
-            bytes_down=site.bytes_down + line["bytes_down"],
-            seconds=line["machine"]["seconds"],
-        )
+        with self._turn:
+            site = self.now.sites[line["client"]]
+            self._change(
+                line["client"],
+                doing="answered",
+                since=time.time(),
+                rounds=site.rounds + 1,
+                bytes_up=site.bytes_up + line["bytes_up"],
+                bytes_down=site.bytes_down + line["bytes_down"],
+                seconds=line["machine"]["seconds"],
+            )
         self.write()
 
     def lost(self, round: int, name: str, reason: str) -> None:
         """Hear that a site is not part of a round."""
-        site = self.now.sites[name]
-        self.now.sites[name] = replace(
-            site, doing="lost", since=time.time(), losses=site.losses + 1, reason=reason
-        )
+        with self._turn:
+            losses = self.now.sites[name].losses + 1
+            self._change(name, doing="lost", since=time.time(), losses=losses, reason=reason)
         self.write()
 
     def committed(self, state: RunState, lines: Sequence[Line]) -> None:
@@ -168,8 +172,12 @@ class Watch(Observer):
 
     def _set(self, names: Sequence[str], doing: Doing) -> None:
         for name in names:
-            self.now.sites[name] = replace(self.now.sites[name], doing=doing, since=time.time())
+            self._change(name, doing=doing, since=time.time())
         self.write()
+
+    def _change(self, name: str, **figures: Any) -> None:
+        with self._turn:
+            self.now.sites[name] = replace(self.now.sites[name], **figures)
 
 
 def read_status(path: Path) -> dict[str, Any] | None:
@@ -179,3 +187,19 @@ def read_status(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def now_of(said: Mapping[str, Any], path: Path) -> Now:
+    """Return what `read_status` read from `path`, as it was written.
+
+    Raises
+    ------
+    ShepherdError
+        If it is not what this release writes.
+    """
+    try:
+        return Now(**{**said, "sites": {name: SiteNow(**site) for name, site in said["sites"].items()}})
+    except (TypeError, KeyError, AttributeError):
+        raise ShepherdError(
+            f"{path} was not written by this release of Shepherd; use the coordinator's."
+        ) from None

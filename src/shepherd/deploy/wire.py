@@ -6,7 +6,7 @@ in its wire form. Both are safetensors buffers, so float16 and bfloat16 come thr
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ VERSION = 1
 KINDS = ("hello", "summarise", "train", "evaluate")
 #: A body is read as a whole, so it may not be large; the adapter travels beside it.
 LARGEST_BODY = 256 * 2**20
+_LONGEST_ERROR = 2000
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Envelope:
 
     def refusal(self, sentence: str) -> Envelope:
         """Return the answer that says why there is none."""
-        return Envelope(self.kind, self.run, self.round, error=sentence)
+        return Envelope(self.kind, self.run, self.round, error=sentence[:_LONGEST_ERROR])
 
     def answers(self, asked: Envelope) -> bool:
         """Say whether this is an answer to `asked`, and not to another round, run or question."""
@@ -101,12 +102,17 @@ class Envelope:
             raise Refused(f"There is no message of that kind; this release knows {', '.join(KINDS)}.")
         if set(buffers) != {"body", "adapter"} or not 0 <= header["round"] < 2**31:
             raise Refused("The message has other parts than Shepherd's; it was not sent by Shepherd.")
-        if len(header["run"]) > 64 or len(header["error"]) > 2000:
+        if len(header["run"]) > 64 or len(header["error"]) > _LONGEST_ERROR:
             raise Refused(
                 "The message's header is longer than any of Shepherd's; it was not sent by Shepherd."
             )
-        given = {key: header[key] for key in ("kind", "run", "round", "error")}
-        return cls(**given, body=read_tree(buffers["body"]), adapter=buffers["adapter"])
+        given = {key: header[key] for key in ("kind", "run", "round")}
+        return cls(
+            **given,
+            error=printable(header["error"]),
+            body=read_tree(buffers["body"]),
+            adapter=buffers["adapter"],
+        )
 
 
 def read_tree(data: bytes) -> dict[str, Any]:
@@ -128,7 +134,13 @@ def read_tree(data: bytes) -> dict[str, Any]:
     return tree
 
 
+def printable(text: str) -> str:
+    """Return text from outside as a terminal may show it: nothing in it moves the cursor or begins a line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 _Declared = TypeVar("_Declared")
+_LARGEST_FLOAT = sys.float_info.max
 
 
 def declared(kind: type[_Declared], tree: Tree) -> _Declared:
@@ -141,7 +153,7 @@ def declared(kind: type[_Declared], tree: Tree) -> _Declared:
     """
     names = {one.name: str(one.type) for one in fields(kind)}  # type: ignore[arg-type]
     if set(tree) != set(names):
-        wrong = ", ".join(sorted(map(str, set(tree) ^ set(names)))[:3])
+        wrong = ", ".join(printable(str(name))[:40] for name in sorted(set(tree) ^ set(names))[:3])
         raise Refused(f"The message '{kind.__name__}' has other fields than it must have ({wrong}).")
     for name, wanted in names.items():
         if not _fits(tree[name], wanted):
@@ -156,7 +168,7 @@ def _fits(value: Any, wanted: str) -> bool:
     if wanted == "int":
         return type(value) is int and 0 <= value < 2**63
     if wanted == "float":
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT
     if wanted == "Any":
         return True
     kinds = {"str": str, "Tree": dict, "torch.Tensor": torch.Tensor}

@@ -1,0 +1,35 @@
+"""Three sites' files and a hold-out, in the layout that the simulator reads as clients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shepherd.data.instructions import read_instructions
+
+NAMES = ["anna", "berta", "carla"]
+
+
+def write_site_files(folder: Path, each: int = 20, held_out: int = 12) -> Path:
+    """Write so many examples of `meadow` for each site, and a hold-out; return the folder."""
+    count = each * len(NAMES)
+    table = read_instructions("meadow", rows=count + held_out).table
+    for number, part in enumerate(np.array_split(np.arange(count), len(NAMES))):
+        _write(folder / f"local_training_{number}.jsonl", [table[int(row)] for row in part])
+    _write(folder / "global_test.jsonl", [table[row] for row in range(count, count + held_out)])
+    (folder / "clients.json").write_text(json.dumps(NAMES))
+    return folder
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """Return a site's file."""
+    return folder / f"local_training_{NAMES.index(name)}.jsonl"
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    own = ("instruction", "context", "category")
+    kept = [{**{key: row[key] for key in own}, "response": row["responses"][0]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
