@@ -22,12 +22,17 @@ class MemoryLink:
     def __init__(self, sites: Mapping[str, Answer]) -> None:
         self.sites = dict(sites)
         self.away: set[str] = set()
+        self.removed: set[str] = set()
         self.sent: dict[str, list[Envelope]] = {}
         self.answers: dict[str, Received] = {}
 
     def online(self) -> Collection[str]:
         """Return who is not away."""
-        return set(self.sites) - self.away
+        return set(self.sites) - self.away - self.removed
+
+    def admitted(self) -> Collection[str]:
+        """Return who was not removed."""
+        return set(self.sites) - self.removed
 
     def send(self, messages: Mapping[str, Envelope], seconds: float) -> dict[str, str]:
         """Have each site answer."""

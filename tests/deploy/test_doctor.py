@@ -186,11 +186,12 @@ def test_a_federation_that_is_well_and_what_is_left_to_do(folder: FederationFold
     found = of_folder(folder)
     assert levels(found) == ["ok"] * 6 + ["warning"] * 2
     *_, sites, bundles = found
-    assert sites.what == "1 site of at least 2: north."
+    assert sites.what == "1 site of at least 3: north."
     assert sites.advice == f"Add some: shepherd federation add-site {folder.path} NAME"
     assert bundles.what == f"Still in {folder.path / 'bundles'}: north."
     bundle.path.rename(folder.path.parent / "handed over")
-    folder.add_site("south", Limits()).rename(folder.path.parent / "handed over, too")
+    for name in ("south", "east"):
+        folder.add_site(name, Limits()).rename(folder.path.parent / f"handed over {name}")
     assert levels(of_folder(folder)) == ["ok"] * 8
 
 
@@ -400,7 +401,7 @@ def test_the_command(shepherd: Any, folder: FederationFolder, bundle: Bundle, tm
     assert code == 0
     lines = said.splitlines()
     assert all(line.split()[0] in ("ok", "warning") for line in lines)
-    assert any(line.startswith("warning  1 site of at least 2: north. Add some: ") for line in lines)
+    assert any(line.startswith("warning  1 site of at least 3: north. Add some: ") for line in lines)
     code, said, _ = shepherd("doctor", bundle.path)
     assert code == 2
     assert sum(line.startswith("problem  Nothing listens at 127.0.0.1") for line in said.splitlines()) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from memory_link import MemoryLink
 from site_files import NAMES, file_of, write_site_files
 
@@ -23,7 +24,7 @@ from tiny_runs import tiny_values
 FEDHDS = {"name": "fedhds", "smallest_group": 2}
 TURBO = {"name": "relevant", "then": {"name": "fedhds", "smallest_group": 2, "every": "once"}}
 SETTINGS = FederationSettings(
-    federation="0" * 16, name="test", host="localhost", join_timeout_s=5, round_timeout_s=5
+    federation="0" * 16, name="test", host="localhost", join_timeout_s=5, round_timeout_s=5, minimum_sites=2
 )
 
 
@@ -171,9 +172,10 @@ def test_too_few_sites_stop_the_run_with_the_last_round_whole(
         (lambda e: Envelope(e.kind, e.run, e.round, e.body, e.adapter + b"0" * 2**21), "more than"),
         (lambda e: Envelope(e.kind, e.run, e.round, {**e.body, "steps": -1}, e.adapter), "'steps'"),
         (lambda e: Envelope(e.kind, e.run, e.round, {"update": 1}, e.adapter), "other fields"),
+        (lambda e: Envelope(e.kind, e.run, e.round, {**e.body, "examples": 10**9}, e.adapter), "'examples'"),
         (lambda e: Envelope(e.kind, e.run, e.round, e.body, nan_like(e.adapter)), "not finite"),
     ],
-    ids=["another round", "cut", "pickle", "too large", "negative", "fields", "NaN"],
+    ids=["another round", "cut", "pickle", "too large", "negative", "fields", "weight", "NaN"],
 )
 def test_an_answer_that_no_honest_site_gives_is_dropped_with_its_reason(
     values: dict[str, Any], link: MemoryLink, spoilt: Any, reason: str
@@ -185,6 +187,73 @@ def test_an_answer_that_no_honest_site_gives_is_dropped_with_its_reason(
     ((round, name, said),) = lost
     assert (round, name) == (1, "carla")
     assert reason in said
+
+
+@pytest.mark.parametrize(
+    ("means", "reason"),
+    [
+        (torch.zeros(2, 5), "width 5, not 32"),
+        (torch.zeros(21, 32), "21 groups of 20"),
+        (torch.full((2, 32), torch.inf), "not finite"),
+        ("none", "no matrix"),
+    ],
+)
+def test_a_summary_that_no_honest_site_sends_is_dropped_and_the_run_goes_on(
+    values: dict[str, Any], link: MemoryLink, means: Any, reason: str
+) -> None:
+    honest, lost = link.sites["carla"], []
+
+    def spoilt(asked: Envelope) -> Envelope:
+        said = honest(asked)
+        return said if asked.kind != "summarise" else asked.answer({**said.body, "message": {"means": means}})
+
+    link.sites["carla"] = spoilt
+    config = config_of(values, "spoilt", rounds=1, coreset=TURBO)
+    over(link, config, lost=lambda *told: lost.append(told)).run()
+    ((round, name, said),) = lost
+    assert (round, name) == (1, "carla")
+    assert reason in said
+    assert [line["client"] for line in lines(config) if line["scope"] == "client"] == ["anna", "berta"]
+
+
+def test_a_site_with_other_data_is_not_trained_with_when_the_run_goes_on(
+    values: dict[str, Any], link: MemoryLink, files: Path, tmp_path: Path, tiny_base: Path
+) -> None:
+    lost: list[tuple[int, str, str]] = []
+    config = config_of(values, "changed", rounds=2)
+    with pytest.raises(KeyboardInterrupt):
+        over(link, config, observers=[Stop(after=1)]).run()
+    changed = tmp_path / "less.jsonl"
+    changed.write_text("".join(file_of(files, "berta").read_text().splitlines(keepends=True)[1:]))
+    settings = site("berta", files, tmp_path, tiny_base).settings
+    link.sites["berta"] = Site(settings, str(changed), tmp_path / "less").answer
+    over(link, config, lost=lambda *told: lost.append(told)).run(resume=True)
+    assert [(round, name) for round, name, _ in lost] == [(2, "berta")]
+    assert "its data is not what it was" in lost[0][2]
+    assert link.sent["berta"][-1].kind == "hello"
+
+
+def test_a_site_that_is_removed_is_not_waited_for(values: dict[str, Any], link: MemoryLink) -> None:
+    lost: list[tuple[int, str, str]] = []
+
+    class Remove(Observer):
+        def committed(self, state: Any, _: Any) -> None:
+            link.removed = {"berta"}
+
+    settings = SETTINGS.model_copy(update={"round_timeout_s": 1e6})
+    config = config_of(values, "removed", rounds=1)
+    over(link, config, settings=settings, observers=[Remove()], lost=lambda *told: lost.append(told)).run()
+    assert lost == [(1, "berta", "it was removed from the federation")]
+
+
+def test_rounds_of_too_few_are_refused_before_anybody_is_waited_for(
+    values: dict[str, Any], link: MemoryLink
+) -> None:
+    config = config_of(values, "tenth", participation={"name": "random"})
+    with pytest.raises(ShepherdError, match=r"1 of 3 sites .* is 2: .*set participation\.fraction=1\.0"):
+        over(link, config).run()
+    assert link.sent == {}
+    over(link, config, settings=SETTINGS.model_copy(update={"minimum_updates": 1})).run()
 
 
 def nan_like(adapter: bytes) -> bytes:

@@ -50,6 +50,10 @@ def test_a_list_of_sites_that_cannot_be_read_does_not_end_the_heartbeat(
     ]
 
 
+def test_whom_the_federation_has_is_told() -> None:
+    assert set(bare(_nodes={1: "anna", 2: "berta"}).admitted()) == {"anna", "berta"}
+
+
 def test_two_threads_that_meet_a_lost_run_begin_it_once() -> None:
     both, begun = threading.Barrier(2), []
 

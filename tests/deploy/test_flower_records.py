@@ -69,7 +69,7 @@ ARRAYS = {
     "bytes": Array(np.ones(4, dtype=np.uint8)),
     "floats": Array(np.ones(4, dtype=np.float32)),
 }
-HEADER = SENT.header()
+HEADER = {**SENT.header(), "body": SENT.buffers()["body"][:10]}
 
 
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=list(ARRAYS))
@@ -91,6 +91,8 @@ def test_no_array_is_read(record: str, key: str, array: Array) -> None:
         {"shepherd": MetricRecord({"version": 1})},
         {"shepherd": ConfigRecord({**HEADER, "kind": ["train"]})},
         {"shepherd": ConfigRecord({**HEADER, "more": 1})},
+        {"shepherd": ConfigRecord(SENT.header())},
+        {"shepherd": ConfigRecord({**HEADER, "body": "text"})},
         {"more": MetricRecord({"loss": 1.0})},
         {"more": ConfigRecord({"bytes": b""})},
         {"body-000000": None},

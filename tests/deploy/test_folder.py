@@ -41,6 +41,7 @@ def test_a_new_federation(folder: FederationFolder) -> None:
     assert {"fl.example.org", "localhost", "127.0.0.1"} <= set(read_certificate(folder.certificate).names)
     assert len(folder.secret.read_bytes()) == 32
     assert [mode(path) for path in (folder.authority_key, folder.key, folder.secret)] == [0o600] * 3
+    assert mode(folder.path) == 0o700
 
 
 def test_keys_are_never_open_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

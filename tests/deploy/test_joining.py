@@ -124,6 +124,28 @@ def test_on_resuming_other_data_is_refused(link: MemoryLink, caplog: pytest.LogC
     assert "its data is not what it was when the run began" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"data": "other data"}, "its data is not what it was"),
+        ({"base": "another"}, "its base model has other weights"),
+        ({"versions": {"shepherd": "0.0.9"}}, "it has fedshepherd 0.0.9"),
+    ],
+)
+def test_who_no_longer_fits_is_left_out_but_keeps_its_number(
+    link: MemoryLink, said: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    begun = joined(link)
+    link.sites["berta"] = says(replace(HONEST, **said))
+    link.away = {"anna"}
+    resumed = joined(link, minimum=1, begun=begun)
+    assert resumed.names == begun.names
+    assert list(resumed.refused) == ["berta"]  # who is away is waited for
+    assert resumed.refused["berta"].startswith(reason)
+    resumed.write(tmp_path)
+    assert Membership.read(tmp_path) == begun
+
+
 def test_a_run_of_few_may_be_resumed_by_as_few(link: MemoryLink) -> None:
     link.away = {"berta", "carla"}
     begun = joined(link, minimum=1)
@@ -135,6 +157,8 @@ def test_a_site_that_was_removed_is_not_asked_on_resuming(link: MemoryLink) -> N
     link.sent.clear()
     assert join(link, ["anna", "carla"], {}, MODEL, PATIENCE, begun, 2) == begun
     assert set(link.sent) == {"anna", "carla"}
+    with pytest.raises(ShepherdError, match=r"Only 2 of 3 .*missing: berta"):
+        join(link, ["anna", "carla"], {}, MODEL, PATIENCE, begun, 3)
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ def says(**changes: Any) -> Callable[[Envelope], Envelope]:
     return lambda asked: asked.answer({**HONEST, **changes})
 
 
-def evaluated(sites: dict[str, Any]) -> dict[str, Any]:
+def evaluated(sites: dict[str, Any], **refused: str) -> dict[str, Any]:
     said = Introduction(9, 0, 3, "data", "base", "layout", {}, 1, "cpu")
-    members = Membership("run", dict.fromkeys(sites, said))
+    members = Membership("run", dict.fromkeys(sites, said), refused)
     config = RunConfig(rounds=1)
     evaluation = SiteEvaluation(config, MemoryLink(sites), members, {}, Patience(0.2, poll_s=0.001))
     line = evaluation(Adapter({"a": torch.zeros(2)}), 1)
@@ -52,3 +52,9 @@ def test_who_answers_nonsense_is_left_out(odd: Any, caplog: pytest.LogCaptureFix
     assert record.message.startswith("Site 'berta' does not evaluate after round 1: ")
     with pytest.raises(ShepherdError, match="No site evaluated"):
         evaluated({"berta": odd})
+
+
+def test_who_no_longer_fits_is_not_asked(caplog: pytest.LogCaptureFixture) -> None:
+    sites = {"anna": says(), "berta": says(loss=5.0)}
+    assert evaluated(sites, berta="its data changed.")["loss_by_client"] == {"anna": 2.0}
+    assert caplog.messages == ["Site 'berta' does not evaluate after round 1: its data changed."]

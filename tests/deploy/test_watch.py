@@ -83,6 +83,19 @@ def test_a_coordinator_that_has_finished_leaves_no_status(tmp_path: Path) -> Non
     assert not (tmp_path / "removed").exists()
 
 
+def test_a_site_that_was_removed_before_the_run_went_on_is_followed_too(watch: Watch) -> None:
+    watch.cohort(4, ["anna", "carla"])
+    watch.lost(4, "carla", "it was removed from the federation")
+    assert doing(watch) == {"anna": "asked", "berta": "idle", "carla": "lost"}
+    watch.client(trained("dora"))
+    assert watch.now.sites["dora"].rounds == 1
+
+
+def test_the_status_is_for_its_owner_only(watch: Watch, tmp_path: Path) -> None:
+    watch.write()
+    assert (tmp_path / "status.json").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("content", ["", "{", "\x00"])
 def test_a_status_that_cannot_be_read_is_none(content: str, tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text(content)

@@ -160,3 +160,14 @@ def test_a_damaged_allocation_is_named(run: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(written: Path) -> None:
     first = written.read_bytes()
     assert write_report(written.parent).read_bytes() == first
+
+
+def test_a_run_of_sites_says_nothing_of_an_allocation(run: Path) -> None:
+    (run / "allocation.json").unlink()
+    path = run / "environment.json"
+    environment = json.loads(path.read_text())
+    environment["data"]["source"] = "3 sites"
+    path.write_text(json.dumps({**environment, "sites": {"north": {"device": "cpu"}}}))
+    text = " ".join(Page(write_report(run).read_text()).text.split())
+    assert "on 1,200 instructions from 3 sites. In each" in text
+    assert "(allocation" not in text

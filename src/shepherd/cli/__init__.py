@@ -69,7 +69,8 @@ class _Warnings(logging.Handler):
 # places.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 _STOPPED = (
-    "Stopped. What is finished is kept; give the command again to go on (`shepherd run` with --resume)."
+    "Stopped. What is finished is kept; give the command again to go on (`shepherd run` and `shepherd coordinator` "
+    "with --resume)."
 )
 
 

@@ -29,7 +29,7 @@ def coordinator(
 ) -> None:
     """Run a config over the sites of a federation; their examples stay with them."""
     from shepherd.config import load_config
-    from shepherd.deploy.coordinating import coordinate, status_file
+    from shepherd.deploy.coordinating import coordinate, finished, status_file
     from shepherd.deploy.folder import FederationFolder
     from shepherd.deploy.logs import run_log
     from shepherd.deploy.metrics_server import serving_metrics
@@ -39,15 +39,17 @@ def coordinator(
     from shepherd.report.terminal import print_summary
 
     found, resolved = FederationFolder(folder), load_config(config, overrides or ())
-    watch = Watch(resolved.run.name, found.sites(), status_file(found))
-    with (
-        run_log(resolved.run.directory / "log.jsonl") as events,
-        serving_metrics(watch, metrics_port),
-        FederationPage(terminal.out, watch) as page,
-    ):
-        finished = coordinate(found, resolved, resume, [watch, page, events], [watch.lost, events.lost])
-    write_report(finished.directory)
-    print_summary(finished.record, terminal.out)
+    run = finished(resolved) if resume else None
+    if run is None:
+        watch = Watch(resolved.run.name, found.sites(), status_file(found))
+        with (
+            run_log(resolved.run.directory / "log.jsonl") as events,
+            serving_metrics(watch, metrics_port),
+            FederationPage(terminal.out, watch) as page,
+        ):
+            run = coordinate(found, resolved, resume, [watch, page, events], [watch.lost, events.lost])
+    write_report(run.directory)
+    print_summary(run.record, terminal.out)
 
 
 @terminal.app.command()

@@ -75,6 +75,24 @@ class Coreset(Strategy):
         """
         return ClientSummary(job.client)
 
+    def check(self, name: str, size: int, message: Tree) -> None:
+        """Refuse, at the server, what one client says, so that who talks nonsense can be left out; nothing here.
+
+        Parameters
+        ----------
+        name : str
+            The client's.
+        size : int
+            How many examples it holds.
+        message : Tree
+            What it sent.
+
+        Raises
+        ------
+        ShepherdError
+            If no honest client sends it.
+        """
+
     def choose(
         self, cohort: Cohort, messages: Mapping[int, Tree], state: Tree
     ) -> tuple[dict[int, Any], Tree]:

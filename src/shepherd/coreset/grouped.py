@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from shepherd.coreset.base import Cohort, Coreset
 from shepherd.coreset.frames import by_pca, by_tsne, principal_components, random_directions
 from shepherd.coreset.groups import group
-from shepherd.coreset.means import Means, to_message
+from shepherd.coreset.means import Means, checked, to_message
 from shepherd.coreset.noise import MeanNoise
 from shepherd.coreset.schedule import Every, is_stale
 from shepherd.data.instructions import read_instructions
@@ -112,12 +112,19 @@ class GroupedCoreset(Coreset):
             kept = self._grouped(view, job, model)
         return ClientSummary(job.client, {"means": kept["means"]}, kept)
 
+    @property
+    def _message_width(self) -> int:
+        return self.width if self.frame == "shared" else self.dimensions
+
+    def check(self, name: str, size: int, message: Tree) -> None:
+        """Refuse what are no means of groups."""
+        checked(message, name, size, self._message_width)
+
     def choose(
         self, cohort: Cohort, messages: Mapping[int, Tree], state: Tree
     ) -> tuple[dict[int, Any], Tree]:
         """Let some of the cohort's groups survive; who has none sits the round out."""
-        width = self.width if self.frame == "shared" else self.dimensions
-        means = Means.read(cohort, messages, width)
+        means = Means.read(cohort, messages, self._message_width)
         return dict(means.choices(self.surviving(means.values))), state
 
     def surviving(self, means: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ class Means:
         owners: list[int] = []
         numbers: list[int] = []
         for client, name, size in zip(cohort.clients, cohort.names, cohort.sizes, strict=True):
-            means = _checked(messages.get(client, {}), name, size, width)
+            means = checked(messages.get(client, {}), name, size, width)
             found.append(means)
             owners += [client] * len(means)
             numbers += range(len(means))
@@ -67,7 +67,8 @@ class Means:
         return chosen
 
 
-def _checked(message: Tree, name: str, size: int, width: int) -> np.ndarray:
+def checked(message: Tree, name: str, size: int, width: int) -> np.ndarray:
+    """Return one client's means; see `Means.read` for what is refused."""
     means = message.get("means")
     if not isinstance(means, torch.Tensor) or means.dtype != torch.float32 or means.dim() != 2:
         raise ShepherdError(

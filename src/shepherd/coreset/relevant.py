@@ -68,6 +68,10 @@ class Relevant(Coreset):
         inner = self.then.summarise(*self._within(view, job, admitted), model)
         return replace(inner, kept={"admitted": admitted, "then": inner.kept})
 
+    def check(self, name: str, size: int, message: Tree) -> None:
+        """Refuse what the other coreset refuses."""
+        self.then.check(name, size, message)
+
     def choose(
         self, cohort: Cohort, messages: Mapping[int, Tree], state: Tree
     ) -> tuple[dict[int, Any], Tree]:

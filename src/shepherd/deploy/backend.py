@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from shepherd.backend import RoundPart
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.messages import Summary, Told, Trained
+from shepherd.deploy.plausible import Plausible
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.wire import Envelope, declared
 from shepherd.errors import ShepherdError
@@ -46,6 +47,10 @@ class FlowerBackend:
         Fewest sites whose updates make a round.
     lost : callable
         Told the site and the reason when one is not part of a round.
+    refused : mapping of str to str
+        Sites that are not asked, and why.
+    plausible : Plausible, optional
+        What answers are held against.
     """
 
     link: Link
@@ -55,14 +60,16 @@ class FlowerBackend:
     patience: Patience
     minimum_updates: int = 1
     lost: Callable[[int, str, str], None] = lambda round, site, reason: None
+    refused: Mapping[str, str] = field(default_factory=dict)
+    plausible: Plausible | None = None
 
     def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
         """Ask every site; those that answer are yielded in the order of the jobs."""
-        yield from self._in_order("summarise", list(jobs), _summary)
+        yield from self._in_order("summarise", list(jobs), self._summary)
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
         """Have every site train; the updates that come are yielded in the order of the jobs."""
-        yield from self._in_order("train", list(jobs), _update)
+        yield from self._in_order("train", list(jobs), self._update)
 
     def whole(self, part: RoundPart) -> RoundPart:
         """Everything came here."""
@@ -76,7 +83,8 @@ class FlowerBackend:
         settled: dict[str, _Answer | None] = {}
         turn, count = iter(by_site), 0
         waiting = next(turn, None)
-        for site, answer in gather(self.link, self._questions(kind, by_site), self.patience):
+        questions = self._questions(kind, by_site)
+        for site, answer in gather(self.link, questions, self.patience, refused=self.refused):
             settled[site] = self._read(by_site[site], site, answer, read)
             while waiting in settled:
                 found = settled.pop(waiting)
@@ -84,7 +92,7 @@ class FlowerBackend:
                 if found is not None:
                     count += 1
                     yield found
-        # A cohort that the config itself makes smaller is whole when all of it has answered.
+        # A cohort that the coreset makes smaller is whole when all of it has answered.
         if jobs and count < min(self.minimum_updates, len(jobs)):
             raise ShepherdError(
                 f"Only {count} of {len(jobs)} sites answered in round {jobs[0].round + 1}, and minimum_updates is "
@@ -126,16 +134,19 @@ class FlowerBackend:
             questions[site] = Envelope(kind, self.run, job.round, told.to_tree(), wire[id(job.adapter)])
         return questions
 
+    def _summary(self, job: ClientJob, answer: Envelope) -> ClientSummary:
+        said = declared(Summary, answer.body)
+        if self.plausible is not None:
+            self.plausible.check_summary(job.client, self.sites[job.client], said)
+        return ClientSummary(job.client, said.message, _named(said.kept), _named(said.lasting), said.seconds)
 
-def _summary(job: ClientJob, answer: Envelope) -> ClientSummary:
-    said = declared(Summary, answer.body)
-    return ClientSummary(job.client, said.message, _named(said.kept), _named(said.lasting), said.seconds)
-
-
-def _update(job: ClientJob, answer: Envelope) -> ClientUpdate:
-    said: dict[str, Any] = dict(vars(declared(Trained, answer.body)))
-    update = Adapter.from_bytes(answer.adapter, job.adapter, "its update")
-    return ClientUpdate(job.client, update, state=_named(said.pop("kept")), **said)
+    def _update(self, job: ClientJob, answer: Envelope) -> ClientUpdate:
+        said = declared(Trained, answer.body)
+        if self.plausible is not None:
+            self.plausible.check_trained(job.client, said)
+        update = Adapter.from_bytes(answer.adapter, job.adapter, "its update")
+        figures = dict(vars(said))
+        return ClientUpdate(job.client, update, state=_named(figures.pop("kept")), **figures)
 
 
 def _named(name: str) -> Tree:

@@ -21,7 +21,7 @@ _FEDERATION = {
     "round_timeout_s": "how long a site may take over one message, in seconds",
     "attempts": "how often a job is sent to a site whose reply was lost",
     "minimum_sites": "fewest sites that a run begins with",
-    "minimum_updates": "fewest updates that make a round",
+    "minimum_updates": "fewest updates that make a round; a run whose participation asks for fewer is refused",
     "enough_share": "a round ends when this share of its sites has answered; 1.0 waits for all",
     "largest_message_mb": "longest message that is read, in MB",
 }

@@ -18,14 +18,18 @@ from shepherd.deploy.coordinator import Coordinator, LostSite
 from shepherd.deploy.exchange import Link
 from shepherd.deploy.flower_shell import be_quiet, check_release
 from shepherd.deploy.folder import FederationFolder
+from shepherd.deploy.private_files import private_folder, private_log
 from shepherd.deploy.settings import FederationSettings, joined_address
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
-from shepherd.files import explained, held
+from shepherd.files import held
+from shepherd.run_directory import RunDirectory
+from shepherd.run_files import is_finished
 from shepherd.runs import Run
 
 log = logging.getLogger(__name__)
 _STARTING_S = 120.0
+_LOG, _STATUS = "superlink.log", "status.json"
 
 
 def coordinate(
@@ -60,18 +64,45 @@ def coordinate(
     if len(folder.sites()) < settings.minimum_sites:
         raise ShepherdError(
             f"{folder.path} has {len(folder.sites())} sites, and minimum_sites in federation.yaml is "
-            f"{settings.minimum_sites}; add some with `shepherd federation add-site {folder.path} NAME`."
+            f"{settings.minimum_sites}; add some with `shepherd federation add-site {folder.path} NAME`, or lower "
+            "minimum_sites."
         )
     taken = f"Another coordinator runs the federation in {folder.path}; stop it first."
-    with held(_lock(folder), taken), connected(folder) as link:
-        for observer in observers:
-            if hasattr(observer, "linked"):
-                observer.linked(link)
-        tell = _telling(lost)
-        found = Coordinator(config, settings, link, folder.sites(), observers, tell).run(resume)
-    # What was on its way lies in the database's pages; nothing of a finished run needs it.
-    shutil.rmtree(state_of(folder), ignore_errors=True)
+    with held(_lock(folder), taken):
+        with connected(folder) as link:
+            for observer in observers:
+                if hasattr(observer, "linked"):
+                    observer.linked(link)
+            tell = _telling(lost)
+            found = Coordinator(config, settings, link, folder.sites(), observers, tell).run(resume)
+        forget(folder)
     return found
+
+
+def finished(config: RunConfig) -> Run | None:
+    """Return a run that has nothing left to do, without a model or a connection; None if it has.
+
+    Raises
+    ------
+    ShepherdError
+        If the run is of another config.
+    """
+    directory = RunDirectory(config.run.directory)
+    if not is_finished(directory.path) or not (directory.checkpoints / f"round-{config.rounds:06d}").is_dir():
+        return None
+    directory.open(config, resume=True)
+    return Run(directory.path, config)
+
+
+def forget(folder: FederationFolder) -> None:
+    """Remove what was on its way, which lies in the database's pages; the log and the last status stay."""
+    for left in state_of(folder).iterdir():
+        if left.name in (_LOG, _STATUS):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _telling(listeners: Sequence[LostSite]) -> LostSite:
@@ -85,7 +116,7 @@ def _telling(listeners: Sequence[LostSite]) -> LostSite:
 
 def status_file(folder: FederationFolder) -> Path:
     """Return where a running coordinator says how it stands."""
-    return state_of(folder) / "status.json"
+    return state_of(folder) / _STATUS
 
 
 def is_running(folder: FederationFolder) -> bool:
@@ -112,20 +143,19 @@ def state_of(folder: FederationFolder) -> Path:
 def connected(folder: FederationFolder) -> Iterator[Link]:
     """Start the SuperLink, and be linked to it; it is started again whenever it ends."""
     state = state_of(folder)
-    with explained(state):
-        (state / "flower").mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(state)
+    private_folder(state / "flower")
     be_quiet(state / "flower")
     from shepherd.deploy.flower_link import FlowerLink
 
     settings, last = folder.settings, deque[str](maxlen=20)
     with ExitStack() as stack:
-        heard = stack.enter_context((state / "superlink.log").open("a", encoding="utf-8"))
+        heard = stack.enter_context(private_log(state / _LOG))
 
         def hear(line: str) -> None:
             """Keep what the SuperLink says."""
             last.append(line)
             heard.write(line + "\n")
-            heard.flush()
 
         command = superlink.command(folder, state)
         child = Child(command, superlink.process_environment(state), hear, pause_s=2.0)

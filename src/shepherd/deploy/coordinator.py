@@ -25,6 +25,7 @@ from shepherd.deploy.backend import FlowerBackend
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.joining import Membership, join
 from shepherd.deploy.messages import Evaluation, Told
+from shepherd.deploy.plausible import Plausible
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import FederationSettings
 from shepherd.deploy.shared import digest, shared_config
@@ -97,8 +98,11 @@ class Coordinator:
         state = directory.restore(model.initial)
         told = shared_config(config, model.tokenizer, held_out is not None)
         begun = Membership.read(directory.path) if state is not None else None
+        # Before anybody is waited for, and again of those that came.
+        self._refuse_small_cohorts(begun.sizes if begun else [1] * len(self.names))
         joining = self._patience(self.settings.join_timeout_s)
         members = join(self.link, self.names, told, model, joining, begun, self.settings.minimum_sites)
+        self._refuse_small_cohorts(members.sizes)
         members.write(directory.path)
         with start_trackers(config) as trackers:
             federation = Federation(
@@ -120,6 +124,17 @@ class Coordinator:
         directory.write_adapter(state.adapter, model.peft_config())
         return Run(directory.path, config)
 
+    def _refuse_small_cohorts(self, sizes: Sequence[int]) -> None:
+        """Refuse a participation by which a round's step would be that of fewer sites than the settings want."""
+        config, least = self.config, self.settings.minimum_updates
+        cohort = len(config.participation.select(0, sizes, {}, config.seed))
+        if cohort < least:
+            raise ShepherdError(
+                f"participation has {cohort} of {len(sizes)} sites train in a round, and minimum_updates in "
+                f"federation.yaml is {least}: of fewer, the new adapter tells what each sent; set "
+                "participation.fraction=1.0, or a higher participation.count."
+            )
+
     def _patience(self, seconds: float, enough_share: float = 1.0) -> Patience:
         return Patience(seconds, self.settings.attempts, enough_share, self.poll_s)
 
@@ -132,6 +147,8 @@ class Coordinator:
             patience=self._patience(self.settings.round_timeout_s, self.settings.enough_share),
             minimum_updates=self.settings.minimum_updates,
             lost=self.lost,
+            refused=members.refused,
+            plausible=Plausible(self.config, members.sizes),
         )
 
     def _evaluate(
@@ -202,7 +219,7 @@ class SiteEvaluation:
                 "data.holdout.path=FILE), or have the sites keep some back (data.holdout.name=fraction)."
             )
         found: dict[str, Evaluation] = {}
-        for name, answer in gather(self.link, questions, self.patience):
+        for name, answer in gather(self.link, questions, self.patience, refused=self.members.refused):
             try:
                 if isinstance(answer, Lost):
                     raise Refused(answer.reason)

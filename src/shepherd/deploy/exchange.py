@@ -9,9 +9,12 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from shepherd.deploy.wire import Envelope
+
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Link(Protocol):
 
     def online(self) -> Collection[str]:
         """Return the names of the sites that are connected."""
+        ...
+
+    def admitted(self) -> Collection[str]:
+        """Return the names that the federation has now, connected or not."""
         ...
 
     def send(self, messages: Mapping[str, Envelope], seconds: float) -> Mapping[str, str]:
@@ -101,11 +108,13 @@ def gather(
     patience: Patience,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    refused: Mapping[str, str] = _NOBODY,
 ) -> Iterator[tuple[str, Envelope | Lost]]:
     """Ask every site its question and yield each one's answer, or why there is none, as they come.
 
     A site that is not connected is waited for; one whose answer was lost is asked again when it is back. One question
-    at a time is out for a site: what the link calls lost does not come any more.
+    at a time is out for a site: what the link calls lost does not come any more. A site that is refused, or that the
+    federation no longer has, is lost at once.
 
     Parameters
     ----------
@@ -117,10 +126,15 @@ def gather(
         How long to wait.
     clock, sleep : callable
         Seconds from some beginning on, and a pause.
+    refused : mapping of str to str
+        Sites that are not asked, and why.
     """
     end, enough, answered = clock() + patience.seconds, patience.enough(len(questions)), 0
     open_ = {site: _Asked(envelope, set()) for site, envelope in questions.items()}
     while open_:
+        for site, why in _shut_out(link, open_, refused).items():
+            del open_[site]
+            yield site, Lost(why)
         _send(link, open_, patience, max(0.0, end - clock()))
         by_id = {id: site for site, asked in open_.items() for id in asked.out}
         for received in link.receive(set(by_id)) if by_id else ():
@@ -141,6 +155,13 @@ def gather(
     )
     for site, asked in open_.items():
         yield site, Lost(late if asked.out else f"{asked.reason}, and {late}")
+
+
+def _shut_out(link: Link, open_: Collection[str], refused: Mapping[str, str]) -> dict[str, str]:
+    """Return which sites no answer can be hoped for, and why."""
+    admitted = set(link.admitted())
+    removed = {site: "it was removed from the federation" for site in open_ if site not in admitted}
+    return {**removed, **{site: refused[site] for site in open_ if site in refused}}
 
 
 def _send(link: Link, open_: Mapping[str, _Asked], patience: Patience, seconds: float) -> None:

@@ -60,6 +60,8 @@ for _function in (inflatable.pull_objects, inflatable.pull_and_inflate_object_fr
     _function.__kwdefaults__["initial_backoff"] = 0.1  # type: ignore[index]
 
 _HEARTBEAT_S, _RETRY_S = 10.0, 5.0
+#: A site may ask for a message before the last of it has reached the SuperLink, and then asks again; so few at once.
+_AT_ONCE = 4
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 _LOST = (httpx.TransportError, httpx.HTTPStatusError, RunNotRunningException)
 #: What Flower's error codes mean here: the reason, and whether asking again may help.
@@ -170,26 +172,24 @@ class FlowerLink:
             return {nodes[node] for node in self._grid.get_node_ids() if node in nodes}
         return ()
 
+    def admitted(self) -> Collection[str]:
+        """Return the names of the sites that the federation has, as of a few seconds ago."""
+        return set(self._nodes.values())
+
     def send(self, messages: Mapping[str, Envelope], seconds: float) -> dict[str, str]:
         """Push one message a site; none goes out while the SuperLink is being started again."""
         ids = {name: node for node, name in self._nodes.items()}
-        going = {site: envelope for site, envelope in messages.items() if site in ids}
-        pushed = [
-            Message(
-                to_records(envelope),
-                dst_node_id=ids[site],
-                message_type=TYPES[envelope.kind],
-                group_id=str(envelope.round),
-                ttl=max(1.0, seconds),
-            )
-            for site, envelope in going.items()
-        ]
+        waiting = [(site, envelope) for site, envelope in messages.items() if site in ids]
+        sent: dict[str, str] = {}
         with self._kept_up():
-            sent = dict(zip(going, self._grid.push_messages(pushed), strict=True))
-            gone = {site: id for site, id in sent.items() if id}
-            self._out.update({id: site for site, id in gone.items()})
-            return gone
-        return {}
+            while waiting:
+                some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+                pushed = [_message(envelope, ids[site], seconds) for site, envelope in some]
+                found = zip((site for site, _ in some), self._grid.push_messages(pushed), strict=True)
+                gone = {site: id for site, id in found if id}
+                self._out.update({id: site for site, id in gone.items()})
+                sent.update(gone)
+        return sent
 
     def receive(self, ids: Collection[str]) -> list[Received]:
         """Pull what has come; a message that was out when its run was lost comes back as lost."""
@@ -278,6 +278,16 @@ class FlowerLink:
                 ValueError,
             ) as error:  # a list that is being changed, a damaged key
                 log.warning("The list of sites cannot be read (%s); it stays as it was.", error)
+
+
+def _message(envelope: Envelope, node: int, seconds: float) -> Message:
+    return Message(
+        to_records(envelope),
+        dst_node_id=node,
+        message_type=TYPES[envelope.kind],
+        group_id=str(envelope.round),
+        ttl=max(1.0, seconds),
+    )
 
 
 def _canonical(public_key: bytes) -> bytes:

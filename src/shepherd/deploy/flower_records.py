@@ -1,4 +1,4 @@
-"""Envelopes as Flower's records: a header of flat values, and the buffers in parts.
+"""Envelopes as Flower's records: a header that holds the body's beginning, and everything longer in parts.
 
 Flower stores and sends every record as an object of its own, with several requests each, and equal objects once: so an
 adapter that goes to a hundred sites is put into the SuperLink once, and small messages are few objects.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flwr.app import RecordDict
 
 _HEADER, _BYTES = "shepherd", "bytes"
-_BUFFERS = ("body", "adapter")
+_BODY, _ADAPTER = "body", "adapter"
 #: Bytes of one part: a part must get through before Flower's time limit for a request.
 PART = 4 * 2**20
 #: Flower's categories: a message's type must begin with one of them.
@@ -33,11 +33,12 @@ def to_records(envelope: Envelope) -> RecordDict:
     """Return an envelope as Flower carries it."""
     from flwr.app import ConfigRecord, RecordDict
 
-    header: dict[str, Any] = dict(envelope.header())
+    buffers = envelope.buffers()
+    header: dict[str, Any] = {**envelope.header(), _BODY: buffers[_BODY][:PART]}
     records = RecordDict({_HEADER: ConfigRecord(header)})
-    for name, buffer in envelope.buffers().items():
-        for number, start in enumerate(range(0, len(buffer), PART)):
-            records[_part(name, number)] = ConfigRecord({_BYTES: buffer[start : start + PART]})
+    for name, rest in ((_BODY, buffers[_BODY][PART:]), (_ADAPTER, buffers[_ADAPTER])):
+        for number, start in enumerate(range(0, len(rest), PART)):
+            records[_part(name, number)] = ConfigRecord({_BYTES: rest[start : start + PART]})
     return records
 
 
@@ -54,10 +55,11 @@ def from_records(records: RecordDict) -> Envelope:
     except Exception:  # Flower's own readers raise whatever they like
         raise Refused("The message could not be read; it was not sent by Shepherd.") from None
     header = plain.pop(_HEADER, {})
-    buffers = {name: b"".join(_parts(plain, name)) for name in _BUFFERS}
-    if plain:
+    begun = header.pop(_BODY, None)
+    rest, adapter = (b"".join(_parts(plain, name)) for name in (_BODY, _ADAPTER))
+    if plain or not isinstance(begun, bytes):
         raise Refused("The message has other records than Shepherd's; it was not sent by Shepherd.")
-    return Envelope.read(header, buffers)
+    return Envelope.read(header, {_BODY: begun + rest, _ADAPTER: adapter})
 
 
 def _parts(plain: dict[str, Any], name: str) -> Iterator[bytes]:

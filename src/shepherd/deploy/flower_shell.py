@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -65,8 +66,9 @@ def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def be_quiet(home: Path) -> None:
-    """Set the same for this process, before anything of Flower is imported."""
+    """Set the same for this process, before anything of Flower is imported, and keep Flower off the terminal."""
     os.environ.update({**_SETTINGS, "FLWR_HOME": str(home), **_no_proxy()})
+    importlib.import_module("flwr.supercore.logger")  # it sets a level of its own when it is imported
     for name in ("flwr", "httpx", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

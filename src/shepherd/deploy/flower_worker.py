@@ -95,7 +95,7 @@ class FlowerWorker:
         threading.Thread(target=_beat, args=(client, done), daemon=True).start()
         try:
             message, context, _, _ = pull_task_input(client)
-            push_message(client, self._reply(message), context)
+            push_message(client, reply(message, self.answer, self.answered), context)
             output = PushTaskOutputRequest(
                 context=context_to_proto(context), sub_status=SubStatus.COMPLETED, details=""
             )
@@ -114,23 +114,33 @@ class FlowerWorker:
             done.set()
             client.close()
 
-    def _reply(self, message: Message) -> Message:
-        """Return the answer to a message; a message that is none of ours gets an error without any text of it."""
-        try:
-            asked = from_records(message.content)
-            if message.metadata.message_type != TYPES[asked.kind]:
-                raise Refused("The message is of another kind than it says.")
-        except Refused as error:
-            log.warning("Refused: %s", error)
-            return Message(
-                Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message
-            )
-        began = time.perf_counter()
-        answer = self.answer(asked)
-        log.info(
-            "Answered '%s' of round %d in %.1f s.", asked.kind, asked.round + 1, time.perf_counter() - began
-        )
-        return Message(to_records(answer), reply_to=message)
+
+def reply(
+    message: Message, answer: Answer, answered: Answered = lambda asked, answer, seconds: None
+) -> Message:
+    """Return the answer to a message; a message that is none of ours gets an error without any text of it.
+
+    Parameters
+    ----------
+    message : Message
+        Flower's.
+    answer : callable
+        Answers an envelope; it raises nothing.
+    answered : callable
+        Told the question, its answer, and the seconds it took.
+    """
+    try:
+        asked = from_records(message.content)
+        if message.metadata.message_type != TYPES[asked.kind]:
+            raise Refused("The message is of another kind than it says.")
+    except Refused as error:
+        log.warning("Refused: %s", error)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message)
+    began = time.perf_counter()
+    said = answer(asked)
+    with contextlib.suppress(OSError):  # a terminal that is gone loses no answer
+        answered(asked, said, time.perf_counter() - began)
+    return Message(to_records(said), reply_to=message)
 
 
 def _beat(client: RuntimeHttpClient, done: threading.Event) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from shepherd.deploy.bundle import Bundle, authority_name, write_bundle
 from shepherd.deploy.certificates import Authority, key_fingerprint, new_identity, new_server_key
 from shepherd.deploy.commented import commented
-from shepherd.deploy.private_files import write_private
+from shepherd.deploy.private_files import private_folder, write_private
 from shepherd.deploy.settings import SITE_NAME, FederationSettings, Limits, SiteSettings, read_settings
 from shepherd.errors import ShepherdError
 from shepherd.files import explained, held, write_atomically
@@ -106,7 +106,7 @@ class FederationFolder:
         """
         self.refuse_taken()
         with explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            private_folder(self.path)
             (self.path / _BEGUN).touch()
         with self._held():
             self.refuse_taken()  # by who held it until now

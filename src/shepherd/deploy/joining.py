@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,14 @@ class Membership:
         The run's id: the same when it is resumed.
     sites : mapping of str to Introduction
         What each said of itself when the run began, in the order of their numbers.
+    refused : mapping of str to str
+        Those of them that no longer fit and are left out until the coordinator is started again, and why; this is not
+        kept on disk.
     """
 
     run: str
     sites: dict[str, Introduction]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -56,7 +60,8 @@ class Membership:
 
     def write(self, folder: Path) -> None:
         """Keep it in the run directory."""
-        write_json(folder / FILE, asdict(self))
+        sites = {name: asdict(said) for name, said in self.sites.items()}
+        write_json(folder / FILE, {"run": self.run, "sites": sites})
 
     @classmethod
     def read(cls, folder: Path) -> Membership | None:
@@ -119,29 +124,38 @@ def join(
         If too few are there, naming those that are missing and why.
     """
     run = begun.run if begun else new_run()
-    asked = [name for name in (begun.names if begun else names) if name in names]
-    told = Told(config=config, sites=len(begun.names if begun else names), client=0)
-    questions = {name: Envelope("hello", run, body=told.to_tree()) for name in asked}
+    everybody = begun.names if begun else names
+    told = Told(config=config, sites=len(everybody), client=0)
+    questions = {name: Envelope("hello", run, body=told.to_tree()) for name in everybody if name in names}
     found: dict[str, Introduction] = {}
+    refused: dict[str, str] = {}
     for name, answer in gather(link, questions, patience):
+        if isinstance(answer, Lost):
+            _warn(name, answer.reason)
+            continue
         try:
             found[name] = _introduction(answer, model, begun.sites[name] if begun else None)
         except Refused as error:
-            log.warning("Site '%s' does not take part: %s.", name, str(error).rstrip("."))
-    if len(found) < min(minimum, len(begun.names) if begun else minimum):
-        missing = ", ".join(name for name in asked if name not in found) or "none"
+            refused[name] = str(error)
+            _warn(name, refused[name])
+    if len(found) < min(minimum, len(everybody) if begun else minimum):
+        missing = ", ".join(name for name in everybody if name not in found) or "none"
         raise ShepherdError(
-            f"Only {len(found)} of {len(asked)} sites joined, and minimum_sites in federation.yaml is {minimum} "
+            f"Only {len(found)} of {len(everybody)} sites joined, and minimum_sites in federation.yaml is {minimum} "
             f"(missing: {missing}; the lines above say why). Start the coordinator again when they can be reached."
         )
-    # Sites that are late on resuming keep their place; they are waited for in every round that wants them.
-    return begun or Membership(run, {name: found[name] for name in names if name in found})
+    if begun:
+        # Sites that are late on resuming keep their place; they are waited for in every round that wants them.
+        return replace(begun, refused=refused)
+    return Membership(run, {name: found[name] for name in names if name in found})
 
 
-def _introduction(answer: Envelope | Lost, model: AdaptedModel, before: Introduction | None) -> Introduction:
+def _warn(name: str, reason: str) -> None:
+    log.warning("Site '%s' does not take part: %s.", name, reason.rstrip("."))
+
+
+def _introduction(answer: Envelope, model: AdaptedModel, before: Introduction | None) -> Introduction:
     """Check what a site says of itself."""
-    if isinstance(answer, Lost):
-        raise Refused(answer.reason)
     said = declared(Introduction, answer.body)
     own = versions()["shepherd"]
     if said.versions.get("shepherd") != own:

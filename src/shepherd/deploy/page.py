@@ -64,7 +64,7 @@ def sites_table(sites: dict[str, SiteNow]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("site", "", "now", "rounds", "lost", "last took", "sent", "received"):
         table.add_column(heading, justify="left" if heading in ("site", "", "now") else "right")
-    for name, site in sites.items():
+    for name, site in list(sites.items()):  # a thread of its own changes them
         table.add_row(
             name,
             "[green]online[/green]" if site.online else "[red]away[/red]",

@@ -1,10 +1,11 @@
-"""Files that nobody else on the machine may read: keys and secrets."""
+"""Files that nobody else on the machine may read: keys, secrets, and what a process says of its work."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 from shepherd.errors import ShepherdError
 from shepherd.files import explained
@@ -25,6 +26,19 @@ def write_private(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that only its owner may look into; one that is there already stays as it is."""
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def private_log(path: Path) -> IO[str]:
+    """Open a log that only its owner may read, to append to it; every line is there as soon as it is written."""
+    with explained(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.fdopen(descriptor, "a", buffering=1, encoding="utf-8")
 
 
 def refuse_public(path: Path) -> None:

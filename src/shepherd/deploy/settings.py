@@ -94,9 +94,9 @@ class FederationSettings(Settings):
     attempts : int
         How often a job is sent to a site whose reply was lost.
     minimum_sites : int
-        Fewest sites a run begins with.
+        Fewest sites a run begins with; of as many sites' owners allow it unless told.
     minimum_updates : int
-        Fewest updates that make a round.
+        Fewest updates that make a round; a participation that asks for fewer is refused.
     enough_share : float
         Share of its cohort, in (0, 1], whose updates end a round; below 1, the slowest sites are not waited for.
     largest_message_mb : float
@@ -112,7 +112,7 @@ class FederationSettings(Settings):
     join_timeout_s: float = Field(600, gt=0)
     round_timeout_s: float = Field(3600, gt=0)
     attempts: int = Field(3, ge=1)
-    minimum_sites: int = Field(2, ge=1)
+    minimum_sites: int = Field(3, ge=1)
     minimum_updates: int = Field(2, ge=1)
     enough_share: float = Field(1.0, gt=0, le=1)
     largest_message_mb: float = Field(1024, gt=0)

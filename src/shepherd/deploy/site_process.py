@@ -15,21 +15,22 @@ from shepherd.deploy import supernode
 from shepherd.deploy.bundle import Bundle
 from shepherd.deploy.child import Child
 from shepherd.deploy.flower_shell import be_quiet, check_release
-from shepherd.deploy.private_files import write_private
+from shepherd.deploy.private_files import private_folder, private_log, write_private
 from shepherd.deploy.site import Site
 from shepherd.deploy.wire import Envelope
-from shepherd.files import explained, held
+from shepherd.files import held
 
 log = logging.getLogger(__name__)
 #: What Flower's SuperNode says when it cannot go on, and what that means to a site's owner.
 _MEANINGS = (
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "The coordinator shows a certificate that this bundle's ca.pem did not sign, or of another name; ask the "
-        "coordinator whether the bundle and the address are right.",
+        "The coordinator shows a certificate that has ended, that is for another name, or that this bundle's ca.pem "
+        "did not sign; ask the coordinator to renew it (`shepherd federation renew`), and whether bundle and address "
+        "are right.",
     ),
     (
-        "2004",
+        "[code: 2004]",
         "The coordinator does not let this site in: its key is not on the list, or the site's last connection is not "
         "yet given up (which takes half a minute). Trying again.",
     ),
@@ -70,8 +71,8 @@ def work(
     """
     check_release()
     bundle.check()
-    with explained(folder):
-        (folder / "flower").mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
+    private_folder(folder / "flower")
     site = Site(bundle.settings, data, folder)
     site.instructions  # noqa: B018, what cannot be read is said before anybody is told of this site
     with (
@@ -83,7 +84,7 @@ def work(
 
         secret, port = secrets.token_bytes(32), _free_port()
         write_private(folder / "secret", secret)
-        heard = stack.enter_context((folder / "supernode.log").open("a", encoding="utf-8"))
+        heard = stack.enter_context(private_log(folder / "supernode.log"))
         listener = _Listener(heard.write, told, bundle.settings.address)
         command = supernode.command(bundle, folder, port)
         stack.enter_context(Child(command, supernode.process_environment(folder), listener.hear))

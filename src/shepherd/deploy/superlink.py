@@ -16,7 +16,8 @@ from shepherd.deploy.child import die_with_parent
 from shepherd.deploy.flower_shell import environment
 from shepherd.deploy.folder import FederationFolder
 from shepherd.deploy.gate import Gate
-from shepherd.deploy.superlink_pace import ease
+from shepherd.deploy.polls import Polls
+from shepherd.deploy.superlink_pace import ease, without_idle_layers
 
 
 def command(folder: FederationFolder, state: Path) -> list[str]:
@@ -54,7 +55,8 @@ def main(folder: FederationFolder, state: Path) -> None:
     def behind_gate(app: Any, **options: Any) -> None:
         """Serve Flower's application behind the gate, without a line for every request."""
         options.update(access_log=False, server_header=False, proxy_headers=False)
-        serve(app=Gate(app, secret, int(settings.largest_message_mb * 10**6)), **options)
+        behind = Polls(without_idle_layers(app))
+        serve(app=Gate(behind, secret, int(settings.largest_message_mb * 10**6)), **options)
 
     module.uvicorn = SimpleNamespace(run=behind_gate)  # type: ignore[attr-defined]
     sys.argv = ["flower-superlink", *arguments]

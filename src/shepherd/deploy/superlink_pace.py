@@ -27,6 +27,21 @@ def ease() -> None:
     )  # the run's own metrics count bytes
 
 
+#: Layers that only concern tracing, a log of events that is off, and licences of an edition that this is not.
+_IDLE = (
+    "ControlLicenseMiddleware",
+    "ControlEventLogMiddleware",
+    "FleetEventLogMiddleware",
+    "RuntimeTracingMiddleware",
+)
+
+
+def without_idle_layers(app: Any) -> Any:
+    """Take the layers out of Flower's application that do nothing here; every request would pass through each."""
+    app.user_middleware = [layer for layer in app.user_middleware if layer.cls.__name__ not in _IDLE]
+    return app
+
+
 def _remembered(asked: Callable[..., Any]) -> Callable[..., Any]:
     """Answer again within a second what was answered, if all of the runs were running: nothing else may be late."""
     known: dict[frozenset[int], tuple[float, Any]] = {}

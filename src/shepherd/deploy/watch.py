@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shepherd.deploy.exchange import Link
+from shepherd.deploy.private_files import write_private
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
-from shepherd.files import write_json
 from shepherd.metrics import Line
 from shepherd.state import RunState
 
@@ -110,7 +110,7 @@ class Watch(Observer):
     def look(self) -> Now:
         """Return how it stands, having looked who is connected."""
         online = set(self.link.online()) if self.link is not None else set()
-        for name in self.now.sites:
+        for name in list(self.now.sites):
             self._change(name, online=name in online)
         return self.now
 
@@ -119,7 +119,7 @@ class Watch(Observer):
         with self._turn:
             self.now.written = time.time()
             if self.status is not None and self.status.parent.is_dir():
-                write_json(self.status, asdict(self.now))
+                write_private(self.status, (json.dumps(asdict(self.now), indent=2) + "\n").encode())
 
     def started(self, state: RunState, rounds: int) -> None:
         """Hear where the run begins."""
@@ -141,7 +141,7 @@ class Watch(Observer):
     def client(self, line: Line) -> None:
         """Hear that one has trained."""
         with self._turn:
-            site = self.now.sites[line["client"]]
+            site = self._site(line["client"])
             self._change(
                 line["client"],
                 doing="answered",
@@ -156,7 +156,7 @@ class Watch(Observer):
     def lost(self, round: int, name: str, reason: str) -> None:
         """Hear that a site is not part of a round."""
         with self._turn:
-            losses = self.now.sites[name].losses + 1
+            losses = self._site(name).losses + 1
             self._change(name, doing="lost", since=time.time(), losses=losses, reason=reason)
         self.write()
 
@@ -177,7 +177,11 @@ class Watch(Observer):
 
     def _change(self, name: str, **figures: Any) -> None:
         with self._turn:
-            self.now.sites[name] = replace(self.now.sites[name], **figures)
+            self.now.sites[name] = replace(self._site(name), **figures)
+
+    def _site(self, name: str) -> SiteNow:
+        """Return a site; a run's may have been removed from the federation since it began."""
+        return self.now.sites.get(name, SiteNow(since=time.time()))
 
 
 def read_status(path: Path) -> dict[str, Any] | None:

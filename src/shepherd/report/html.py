@@ -26,7 +26,7 @@ from shepherd.report.pages import page
 from shepherd.report.record import Record, read_record
 from shepherd.report.selection_section import selection_section
 from shepherd.report.side_by_side import side_by_side
-from shepherd.report.summary import base_name, section, sentences
+from shepherd.report.summary import base_name, is_of_sites, section, sentences
 from shepherd.report.units import count, duration, fixed, percent, size, whole
 
 _MOST_CATEGORIES = 60
@@ -66,7 +66,8 @@ def _content(record: Record) -> dict[str, Any]:
     """Return everything the template shows."""
     baselines, clients = record.baselines(), _heterogeneity(record.path)
     models = _models(record, baselines)
-    known = clients.population if clients else section(record, "allocation").get("clients")
+    dealt = {} if is_of_sites(record) else section(record, "allocation")
+    known = clients.population if clients else dealt.get("clients")
     return {
         "title": record.label,
         "summary": sentences(record, baselines, known if isinstance(known, int) else None),

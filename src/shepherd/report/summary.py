@@ -24,6 +24,11 @@ def base_name(record: Record) -> str:
     return Path(name).name or name if name.startswith((".", "/", "~")) or name.count("/") > 1 else name
 
 
+def is_of_sites(record: Record) -> bool:
+    """Say whether the clients were sites with data of their own: then the config's allocation says nothing."""
+    return "sites" in record.environment
+
+
 def sentences(record: Record, baselines: Sequence[Record], clients: int | None) -> list[str]:
     """Return the summary, a sentence each: the set-up, the selection of examples, the result, and the baselines.
 
@@ -52,7 +57,7 @@ def _setup(record: Record, clients: int | None) -> str:
     rank = f", rank {adapter['rank']}," if "rank" in adapter else ""
     among = f" held by {whole(clients)} clients" if clients else ""
     rows = f"{whole(data['training_rows'])} instructions" if data.get("training_rows") else "the instructions"
-    dealt = section(record, "allocation").get("name")
+    dealt = None if is_of_sites(record) else section(record, "allocation").get("name")
     scheme = f" (allocation: {dealt})" if dealt else ""
     tuned = f"The base model {base_name(record)} was tuned with a LoRA adapter{rank}"
     return f"{tuned} on {rows} from {source}{among}{scheme}."

@@ -33,12 +33,16 @@ class ScriptedLink:
         self.clock = Clock()
         self.scripts = scripts
         self.from_when = dict.fromkeys(scripts, 0.0)  # connected
+        self.removed: dict[str, float] = {}
         self.asked: list[tuple[float, str]] = []
         self.good_for: list[float] = []
         self.out: dict[str, tuple[float, Received]] = {}
 
     def online(self) -> Collection[str]:
         return {site for site, when in self.from_when.items() if when <= self.clock.now}
+
+    def admitted(self) -> Collection[str]:
+        return {site for site in self.scripts if self.removed.get(site, 1e9) > self.clock.now}
 
     def send(self, messages: Mapping[str, Envelope], seconds: float) -> dict[str, str]:
         assert set(messages) <= set(self.online())
@@ -188,6 +192,31 @@ def test_who_refuses_is_not_counted_as_an_answer() -> None:
 def test_an_answer_that_comes_when_time_is_up_still_counts() -> None:
     link = ScriptedLink(a=[(100, answers)])
     assert isinstance(link.gather()["a"][1], Envelope)
+
+
+def test_who_is_removed_is_not_waited_for() -> None:
+    link = ScriptedLink(busy=[(90, answers)], away=[], gone=[], here=[(9, answers)])
+    link.from_when.update(away=500, gone=500)
+    link.removed = {"busy": 5, "away": 5, "gone": 0}
+    settled = link.gather()
+    put_out = Lost("it was removed from the federation")
+    assert {site: settled[site] for site in ("busy", "away", "gone")} == {
+        "busy": (5, put_out),
+        "away": (5, put_out),
+        "gone": (0, put_out),
+    }
+    assert settled["here"][0] == link.clock.now == 9
+
+
+def test_who_is_refused_is_not_asked() -> None:
+    link = ScriptedLink(a=[], b=[(3, answers)])
+    link.from_when["a"] = 500
+    questions = {site: Envelope("train", "run", 2, {"to": site}) for site in "ab"}
+    refused = {"a": "other data", "stranger": "other data"}
+    found = dict(gather(link, questions, PATIENCE, link.clock, link.clock.sleep, refused))
+    assert found["a"] == Lost("other data")
+    assert isinstance(found["b"], Envelope)
+    assert ([site for _, site in link.asked], link.clock.now) == (["b"], 3)
 
 
 def test_nobody_asked_is_nobody_waited_for() -> None:

@@ -1,0 +1,69 @@
+"""What an honest site's answers are held against, so that what cannot be true is dropped, and nobody else's with it.
+
+A mean weighs an update by what its site says it trained on, so that may not be more than the site said it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shepherd.config import RunConfig
+from shepherd.deploy.messages import Summary, Trained
+from shepherd.deploy.refusal import Refused
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """What the run and the sites' introductions allow an answer to say.
+
+    Attributes
+    ----------
+    config : RunConfig
+        The run's.
+    sizes : sequence of int, [clients]
+        How many examples each site said it has.
+    """
+
+    config: RunConfig
+    sizes: Sequence[int]
+
+    def check_summary(self, client: int, site: str, said: Summary) -> None:
+        """Refuse a message that the coreset could not choose by.
+
+        Raises
+        ------
+        ShepherdError
+            Saying what is wrong with it.
+        """
+        self.config.coreset.check(site, self.sizes[client], said.message)
+
+    def check_trained(self, client: int, said: Trained) -> None:
+        """Refuse counts that cannot be true.
+
+        Raises
+        ------
+        Refused
+            Naming the count.
+        """
+        most = (
+            ("selected", said.selected, self.sizes[client], "examples that it has"),
+            (
+                "examples",
+                said.examples,
+                self.config.training.count(said.selected),
+                "that the config makes of those",
+            ),
+            (
+                "tokens",
+                said.tokens,
+                said.examples * self.config.data.max_tokens,
+                "that so many examples can have",
+            ),
+            ("response_tokens", said.response_tokens, said.tokens, "tokens in all"),
+        )
+        for name, value, limit, of_what in most:
+            if value > limit:
+                raise Refused(
+                    f"it says '{name}' is {value:,}, and it cannot be more than the {limit:,} {of_what}"
+                )
