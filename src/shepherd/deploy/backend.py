@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from shepherd.backend import RoundPart
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
-from shepherd.deploy.messages import Summary, Told, Trained
+from shepherd.deploy.messages import Introduction, Summary, Told, Trained
 from shepherd.deploy.plausible import Plausible
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.wire import Envelope, declared
@@ -51,6 +51,8 @@ class FlowerBackend:
         Sites that are not asked, and why.
     plausible : Plausible, optional
         What answers are held against.
+    members : mapping of str to Introduction
+        What the sites said of themselves when they joined.
     """
 
     link: Link
@@ -62,6 +64,7 @@ class FlowerBackend:
     lost: Callable[[int, str, str], None] = lambda round, site, reason: None
     refused: Mapping[str, str] = field(default_factory=dict)
     plausible: Plausible | None = None
+    members: Mapping[str, Introduction] = field(default_factory=dict)
 
     def summarise(self, jobs: Iterable[ClientJob]) -> Iterator[ClientSummary]:
         """Ask every site; those that answer are yielded in the order of the jobs."""
@@ -92,8 +95,8 @@ class FlowerBackend:
                 if found is not None:
                     count += 1
                     yield found
-        # A cohort that the coreset makes smaller is whole when all of it has answered.
-        if jobs and count < min(self.minimum_updates, len(jobs)):
+        # Of few updates, whether sites were lost or the coreset chose few, the new adapter tells what each sent.
+        if jobs and count < self.minimum_updates:
             raise ShepherdError(
                 f"Only {count} of {len(jobs)} sites answered in round {jobs[0].round + 1}, and minimum_updates is "
                 f"{self.minimum_updates}; see above which were lost. Start the coordinator again with --resume when "
@@ -130,6 +133,7 @@ class FlowerBackend:
                 training=str(job.kept("training").get(_NAME, "")),
                 coreset=str(job.kept("coreset").get(_NAME, "")),
                 choice=job.choice,
+                **joined_with(self.members.get(site)),
             )
             questions[site] = Envelope(kind, self.run, job.round, told.to_tree(), wire[id(job.adapter)])
         return questions
@@ -147,6 +151,11 @@ class FlowerBackend:
         update = Adapter.from_bytes(answer.adapter, job.adapter, "its update")
         figures = dict(vars(said))
         return ClientUpdate(job.client, update, state=_named(figures.pop("kept")), **figures)
+
+
+def joined_with(said: Introduction | None) -> dict[str, str]:
+    """Return what a site is to have still, as it joined with it."""
+    return {} if said is None else {"data": said.data, "base": said.base, "layout": said.layout}
 
 
 def _named(name: str) -> Tree:

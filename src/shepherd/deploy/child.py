@@ -89,10 +89,19 @@ class Child:
         if self._thread.is_alive():
             self._thread.join(patience_s)
 
-    def _keep_running(self) -> None:
-        # The kernel's sign of a parent's death is tied to the thread that started the child: this one, which stays.
-        while not self._stopping.is_set():
-            process = subprocess.Popen(
+    def restart(self) -> None:
+        """End the process, so that it is started again with nothing of what it remembers."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+
+    def _start(self) -> subprocess.Popen[str] | None:
+        """Start the process in a session of its own, or not at all for want of memory or process numbers.
+
+        Ctrl-C in a terminal would otherwise end it before what it carries has arrived.
+        """
+        try:
+            return subprocess.Popen(
                 self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -100,7 +109,20 @@ class Child:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                start_new_session=True,
             )
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.heard(f"It cannot be started: {error}")
+            return None
+
+    def _keep_running(self) -> None:
+        # The kernel's sign of a parent's death is tied to the thread that started the child: this one, which stays.
+        while not self._stopping.is_set():
+            process = self._start()
+            if process is None:
+                self._stopping.wait(self.pause_s)
+                continue
             self._process = process
             self.starts += 1
             self._started.set()

@@ -21,7 +21,7 @@ from shepherd.data.allocation import ClientFiles
 from shepherd.data.client_files import read_hold_out
 from shepherd.data.holdout import File
 from shepherd.data.instructions import Instructions
-from shepherd.deploy.backend import FlowerBackend
+from shepherd.deploy.backend import FlowerBackend, joined_with
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.joining import Membership, join
 from shepherd.deploy.messages import Evaluation, Told
@@ -149,6 +149,7 @@ class Coordinator:
             lost=self.lost,
             refused=members.refused,
             plausible=Plausible(self.config, members.sizes),
+            members=members.sites,
         )
 
     def _evaluate(
@@ -162,9 +163,8 @@ class Coordinator:
         """Return what evaluates an adapter: on the coordinator's own hold-out, or on what the sites keep back."""
         config = self.config
         if held_out is None:
-            return SiteEvaluation(
-                config, self.link, members, told, self._patience(self.settings.round_timeout_s)
-            )
+            patience = self._patience(self.settings.round_timeout_s, self.settings.enough_share)
+            return SiteEvaluation(config, self.link, members, told, patience)
         evaluator = evaluator_of(config, held_out, model)
 
         def evaluate(adapter: Adapter, round: int) -> Line | None:
@@ -211,7 +211,7 @@ class SiteEvaluation:
         questions = {}
         for number, (name, said) in enumerate(self.members.sites.items()):
             if said.held_out:
-                body = Told(self.told, len(self.members.names), number).to_tree()
+                body = Told(self.told, len(self.members.names), number, **joined_with(said)).to_tree()
                 questions[name] = Envelope("evaluate", self.members.run, round, body, wire)
         if not questions:
             raise ShepherdError(

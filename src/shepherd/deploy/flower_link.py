@@ -197,13 +197,20 @@ class FlowerLink:
             Received(id, reason="the SuperLink was gone", again=True) for id in ids if id not in self._out
         ]
         with self._kept_up():
-            pulled = list(self._grid.pull_messages([id for id in ids if id in self._out]))
-            return [*lost, *map(self._received, pulled)]
+            try:
+                pulled = list(self._grid.pull_messages([id for id in ids if id in self._out]))
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                log.warning("An answer is no message of Flower's (%s); it is dropped.", type(error).__name__)
+                return lost
+            # A site may write any number into its answer; only those that are waited for are somebody's.
+            known = [
+                message for message in pulled if self._out.pop(message.metadata.reply_to_message_id, None)
+            ]
+            return [*lost, *map(self._received, known)]
         return lost
 
     def _received(self, message: Message) -> Received:
         id = message.metadata.reply_to_message_id
-        self._out.pop(id, None)
         if message.has_error():
             reason, again = _REASONS.get(message.error.code, ("its Flower app failed", False))
             return Received(id, reason=reason, again=again)
@@ -211,6 +218,8 @@ class FlowerLink:
             return Received(id, answer=from_records(message.content))
         except Refused as error:
             return Received(id, reason=str(error))
+        except Exception as error:  # what Flower raises of a message without content
+            return Received(id, reason=f"its answer could not be read ({type(error).__name__})")
 
     @contextlib.contextmanager
     def _kept_up(self) -> Iterator[None]:
@@ -221,6 +230,9 @@ class FlowerLink:
         except httpx.TransportError:
             log.debug("The SuperLink cannot be reached.")
         except (httpx.HTTPStatusError, RunNotRunningException) as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code != 401:
+                log.debug("The SuperLink has trouble of its own (%d).", error.response.status_code)
+                return
             with self._beginning, contextlib.suppress(*_LOST):
                 if self._grid is before:  # or else another thread met the same, and has begun it
                     log.warning(
@@ -238,13 +250,14 @@ class FlowerLink:
         fab, _ = build_fab_from_files({"pyproject.toml": SHELL})
         wrapped = fab_to_proto(Fab(hashlib.sha256(fab).hexdigest(), fab, {}))
         self._run = self._control.StartRun(StartRunRequest(fab=wrapped, federation="")).run_id
-        self._grid = HttpGrid(self.address, token=self._token(), **self._tls)
-        self._grid._retry_invoker = patient(_RETRY_S)
-        given = self._grid._runtime_client.PullTaskInput(PullTaskInputRequest())
+        grid = HttpGrid(self.address, token=self._token(), **self._tls)
+        grid._retry_invoker = patient(_RETRY_S)
+        given = grid._runtime_client.PullTaskInput(PullTaskInputRequest())
         # Flower's messages take their run from these, which is why a process has one run at a time.
         TaskIdentity.task_id, TaskIdentity.run_id = given.task_id, given.run.run_id
         TaskIdentity.node_id = context_from_proto(given.context).node_id
-        self._grid.set_run(run_from_proto(given.run))
+        grid.set_run(run_from_proto(given.run))
+        self._grid = grid  # last, so that nobody meets one that is not ready
 
     def _token(self, seconds: float = 60.0) -> str:
         """Return the token of this run's task; older tasks, which nobody works on any more, are passed over."""
@@ -272,11 +285,7 @@ class FlowerLink:
                 self._admit()
             except _LOST:
                 log.debug("The SuperLink cannot be reached.")
-            except (
-                ShepherdError,
-                OSError,
-                ValueError,
-            ) as error:  # a list that is being changed, a damaged key
+            except Exception as error:  # a list that is being changed, a damaged key
                 log.warning("The list of sites cannot be read (%s); it stays as it was.", error)
 
 

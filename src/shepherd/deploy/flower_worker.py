@@ -56,10 +56,19 @@ class FlowerWorker:
         Answers an envelope; it raises nothing.
     answered : callable
         Told each question, its answer, and the seconds it took.
+    dropped : callable
+        Called when a message got no answer: the SuperNode waits for one for ever, and takes no other message.
     """
 
-    def __init__(self, address: str, secret: bytes, answer: Answer, answered: Answered) -> None:
-        self.address, self.answer, self.answered = address, answer, answered
+    def __init__(
+        self,
+        address: str,
+        secret: bytes,
+        answer: Answer,
+        answered: Answered,
+        dropped: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.address, self.answer, self.answered, self.dropped = address, answer, answered, dropped
         self._tls: dict[str, Any] = {"insecure": True, "root_certificates": None}
         named = RuntimeVersionHttpInterceptor(component_name="SuperExec")
         signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE})
@@ -104,12 +113,14 @@ class FlowerWorker:
             log.warning(
                 "A message was lost on its way (%s); the coordinator asks again.", type(error).__name__
             )
+            self.dropped()
         except Exception as error:  # what Flower raises of a message that is none
             log.warning("A message could not be taken from the SuperNode (%s).", type(error).__name__)
             with contextlib.suppress(*_LOST):
                 client.PushTaskOutput(
                     PushTaskOutputRequest(sub_status=SubStatus.FAILED, details="unreadable")
                 )
+            self.dropped()
         finally:
             done.set()
             client.close()
@@ -138,7 +149,7 @@ def reply(
         return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, type(error).__name__), reply_to=message)
     began = time.perf_counter()
     said = answer(asked)
-    with contextlib.suppress(OSError):  # a terminal that is gone loses no answer
+    with contextlib.suppress(Exception):  # a terminal that is gone loses no answer
         answered(asked, said, time.perf_counter() - began)
     return Message(to_records(said), reply_to=message)
 

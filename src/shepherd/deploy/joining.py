@@ -16,9 +16,9 @@ from typing import Any
 
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.messages import Introduction, Told
-from shepherd.deploy.refusal import Refused
+from shepherd.deploy.refusal import Refused, printable
 from shepherd.deploy.shared import layout_digest
-from shepherd.deploy.wire import Envelope, declared, printable
+from shepherd.deploy.wire import Envelope, declared
 from shepherd.errors import ShepherdError
 from shepherd.files import write_json
 from shepherd.machine import versions

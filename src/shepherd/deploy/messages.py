@@ -27,6 +27,8 @@ class Told:
         What the site is to take up again of what it kept: the names of its own files; empty for none.
     choice : object
         The coreset's choice for this site, or None.
+    data, base, layout : str
+        What the site said of these when it joined: it refuses if they are others now. Empty before.
     """
 
     config: Tree
@@ -35,6 +37,9 @@ class Told:
     training: str = ""
     coreset: str = ""
     choice: Any = None
+    data: str = ""
+    base: str = ""
+    layout: str = ""
 
     def to_tree(self) -> Tree:
         """Return the message's body."""

@@ -113,6 +113,7 @@ class Site:
         try:
             told = declared(Told, asked.body)
             ready = self._made_ready(told)
+            _refuse_changed(told, ready)
             return self._answers[asked.kind](asked, told, ready)
         except Refused as error:
             log.warning("Refused: %s", error)
@@ -230,6 +231,20 @@ class Site:
     def _kept(self, asked: Envelope) -> KeptStates:
         # A run's id comes from outside; as a folder it is its fingerprint.
         return KeptStates(self.folder / "kept" / digest({"run": asked.run})[:16])
+
+
+def _refuse_changed(told: Told, ready: Ready) -> None:
+    """Refuse to go on with other data or another base than those with which the site joined."""
+    now = {
+        "data": ready.examples.fingerprint,
+        "base": ready.model.base.fingerprint,
+        "layout": layout_digest(ready.model.layout),
+    }
+    for part, fingerprint in now.items():
+        if getattr(told, part) not in ("", fingerprint):
+            raise Refused(
+                f"this site's {part} is not what it was when it joined; give it the same again, or begin the run anew"
+            )
 
 
 def _adapter(asked: Envelope, ready: Ready) -> Adapter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -71,6 +72,7 @@ def work(
     """
     check_release()
     bundle.check()
+    os.umask(0o077)  # what is encoded and remembered is nobody else's on this machine
     private_folder(folder)
     private_folder(folder / "flower")
     site = Site(bundle.settings, data, folder)
@@ -85,10 +87,11 @@ def work(
         secret, port = secrets.token_bytes(32), _free_port()
         write_private(folder / "secret", secret)
         heard = stack.enter_context(private_log(folder / "supernode.log"))
-        listener = _Listener(heard.write, told, bundle.settings.address)
         command = supernode.command(bundle, folder, port)
-        stack.enter_context(Child(command, supernode.process_environment(folder), listener.hear))
-        worker = FlowerWorker(f"127.0.0.1:{port}", secret, site.answer, answered)
+        node = Child(command, supernode.process_environment(folder))
+        node.heard = _Listener(heard.write, told, bundle.settings.address, node.restart).hear
+        stack.enter_context(node)
+        worker = FlowerWorker(f"127.0.0.1:{port}", secret, site.answer, answered, node.restart)
         worker.work(stopped)
 
 
@@ -111,16 +114,28 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+#: The SuperNode gave a message up half way, as when its run ended: it leaves the site's process waiting for the rest.
+_ABANDONED = "Ignoring message"
+
+
 class _Listener:
     """Understands what the SuperNode says, and says it once."""
 
-    def __init__(self, write: Callable[[str], object], told: Callable[[str], None], address: str) -> None:
-        self.write, self.told, self.address = write, told, address
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        told: Callable[[str], None],
+        address: str,
+        restart: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.write, self.told, self.address, self.restart = write, told, address, restart
         self.last = ""
 
     def hear(self, line: str) -> None:
         """Keep a line; tell what it means, unless that was said last."""
         self.write(line + "\n")
+        if _ABANDONED in line:
+            self.restart()
         sentence = "Connected to the coordinator." if "SuperNode ID" in line else self._meaning(line)
         if sentence and sentence != self.last:
             self.last = sentence

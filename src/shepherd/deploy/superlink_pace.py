@@ -6,6 +6,7 @@ own, and writes down how many bytes went by. With a hundred sites that is most o
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -49,11 +50,11 @@ def _remembered(asked: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(asked)
     def status(self: Any, run_ids: set[int]) -> Any:
         key = frozenset(run_ids)
-        at, found = known.get(key, (0.0, None))
+        at, found = known.get(key, (-math.inf, None))
         if time.monotonic() - at < _S:
             return found
         found = asked(self, run_ids)
-        if all(one.status == "running" for one in found.values()):
+        if found.keys() >= key and all(one.status == "running" for one in found.values()):
             known[key] = (time.monotonic(), found)
         return found
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 
-from shepherd.deploy.refusal import Refused
+from shepherd.deploy.refusal import Refused, printable
 from shepherd.tree import Tree, from_bytes, to_bytes
 
 #: Raise it when a message means something else; both ends must have the same.
@@ -127,16 +127,11 @@ def read_tree(data: bytes) -> dict[str, Any]:
         raise Refused(f"The message's body has {len(data):,} bytes; {LARGEST_BODY:,} are the most.")
     try:
         tree = from_bytes(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError):
         raise Refused("The message's body is not in safetensors form; it was not sent by Shepherd.") from None
     if not isinstance(tree, dict):
         raise Refused("The message's body is no mapping; it was not sent by Shepherd.")
     return tree
-
-
-def printable(text: str) -> str:
-    """Return text from outside as a terminal may show it: nothing in it moves the cursor or begins a line."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 _Declared = TypeVar("_Declared")

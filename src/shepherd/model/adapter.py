@@ -172,7 +172,7 @@ class Adapter(Mapping[str, torch.Tensor]):
             )
         try:
             tensors = load_tensors(data)
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
             raise ShepherdError(f"{where} is not a safetensors file ({error}); export it again.") from error
         check_like(tensors, like, where)
         return cls(tensors)

@@ -1,0 +1,68 @@
+"""How long a site's SuperNode waits between two looks for a message."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("cryptography")
+
+from shepherd.deploy import supernode
+from shepherd.deploy.supernode import Pauses
+
+FLOWERS_S = 3.0
+
+
+class Clock:
+    """Goes on only while somebody sleeps, and remembers how long."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(supernode, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("waited", "pause"),
+    [(0.0, 0.25), (4.0, 0.25), (20.0, 1.0), (60.0, 3.0), (100.0, 3.0), (1e6, 3.0)],
+)
+def test_a_pause_is_a_twentieth_of_what_was_waited_within_bounds(waited: float, pause: float) -> None:
+    assert Pauses().between(waited) == pytest.approx(pause)
+
+
+def test_looks_become_rarer_until_they_are_as_rare_as_flowers(clock: Clock) -> None:
+    pauses = Pauses()
+    for _ in range(100):
+        pauses.sleep(FLOWERS_S)
+    assert clock.slept == sorted(clock.slept)
+    assert (clock.slept[0], clock.slept[-1]) == (Pauses.SHORTEST_S, FLOWERS_S)
+
+
+def test_nobody_waits_longer_than_flower_would_have(clock: Clock) -> None:
+    pauses = Pauses()
+    clock.now += 1000
+    pauses.sleep(0.75)
+    assert clock.slept == [0.75]
+
+
+def test_waits_for_the_sites_own_process_are_short_and_count_as_work(clock: Clock) -> None:
+    pauses = Pauses()
+    clock.now += 1000
+    pauses.sleep(0.5)
+    pauses.sleep(0.01)
+    pauses.sleep(FLOWERS_S)
+    assert clock.slept == [0.1, 0.01, Pauses.SHORTEST_S]
