@@ -44,7 +44,15 @@ def test_the_loss_is_over_all_tokens() -> None:
 
 @pytest.mark.parametrize(
     "odd",
-    [says(loss=float("nan")), says(tokens=-1), says(more=1), lambda asked: asked.refusal("no hold-out.")],
+    [
+        says(loss=float("nan")),
+        says(loss=1e308),
+        says(tokens=-1),
+        says(tokens=2**62),
+        says(examples=4),
+        says(more=1),
+        lambda asked: asked.refusal("no hold-out."),
+    ],
 )
 def test_who_answers_nonsense_is_left_out(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert evaluated({"anna": says(), "berta": odd})["loss_by_client"] == {"anna": 2.0}

@@ -218,12 +218,14 @@ class SiteEvaluation:
                 "There is nothing to evaluate on: give the coordinator a hold-out (data.holdout.name=file "
                 "data.holdout.path=FILE), or have the sites keep some back (data.holdout.name=fraction)."
             )
-        found: dict[str, Evaluation] = {}
+        found, plausible = dict[str, Evaluation](), Plausible(self.config, self.members.sizes)
         for name, answer in gather(self.link, questions, self.patience, refused=self.members.refused):
             try:
                 if isinstance(answer, Lost):
                     raise Refused(answer.reason)
-                found[name] = declared(Evaluation, answer.body)
+                measured = declared(Evaluation, answer.body)
+                plausible.check_evaluation(self.members.sites[name].held_out, measured)
+                found[name] = measured
             except Refused as error:
                 why = str(error).rstrip(".")
                 log.warning("Site '%s' does not evaluate after round %d: %s.", name, round, why)

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shepherd.config import RunConfig
-from shepherd.deploy.messages import Summary, Trained
+from shepherd.deploy.messages import Evaluation, Summary, Trained
 from shepherd.deploy.refusal import Refused
+
+#: Nats per token: a uniform guess among all tokens of the largest vocabularies is below 13.
+_HIGHEST_LOSS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,21 @@ class Plausible:
             Saying what is wrong with it.
         """
         self.config.coreset.check(site, self.sizes[client], said.message)
+
+    def check_evaluation(self, held_out: int, said: Evaluation) -> None:
+        """Refuse a loss that no model has, and a weight that the site's hold-out cannot give it.
+
+        Raises
+        ------
+        Refused
+            Naming the figure.
+        """
+        if not 0 <= said.loss <= _HIGHEST_LOSS:
+            raise Refused(f"it says the loss is {said.loss:.3g}, and that cannot be")
+        if said.examples > held_out or said.tokens > said.examples * self.config.data.max_tokens:
+            raise Refused(
+                f"it says it evaluated on {said.examples:,} examples, {said.tokens:,} tokens: more than it has"
+            )
 
     def check_trained(self, client: int, said: Trained) -> None:
         """Refuse counts that cannot be true.
