@@ -10,7 +10,7 @@ from shepherd.deploy.exchange import Lost, Patience, Received, gather
 from shepherd.deploy.wire import Envelope
 
 Outcome = Envelope | Lost
-PATIENCE = Patience(seconds=100, attempts=3, poll_s=1)
+PATIENCE = Patience(seconds=100, attempts=3, poll_s=1, pause_s=0)
 
 
 class Clock:
@@ -228,3 +228,8 @@ def test_nobody_asked_is_nobody_waited_for() -> None:
 )
 def test_enough_is_rounded_up_but_not_by_an_error_of_floats(share: float, asked: int, enough: int) -> None:
     assert Patience(enough_share=share).enough(asked) == enough
+
+
+def test_a_site_is_asked_again_after_longer_and_longer_pauses() -> None:
+    patience = Patience(pause_s=5)
+    assert [patience.pause(sent) for sent in (1, 2, 3)] == [5, 10, 20]

@@ -73,16 +73,24 @@ class Patience:
         The share of the sites, in (0, 1], whose answers end the waiting; the late ones are dropped.
     poll_s : float
         Seconds between two looks.
+    pause_s : float
+        Seconds before a site is asked for the second time, and twice as many each time after: a site whose
+        connection was lost needs half a minute until it is let in again.
     """
 
     seconds: float = 3600.0
-    attempts: int = 3
+    attempts: int = 6
     enough_share: float = 1.0
     poll_s: float = 0.1
+    pause_s: float = 5.0
 
     def enough(self, asked: int) -> int:
         """Return how many answers of `asked` sites are enough."""
         return max(1, math.ceil(self.enough_share * asked - 1e-9))
+
+    def pause(self, sent: int) -> float:
+        """Return how long to wait before asking again who was asked so many times."""
+        return self.pause_s * 2.0 ** (sent - 1)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class _Asked:
     envelope: Envelope
     out: set[str]
     sent: int = 0
+    not_before: float = -math.inf
     reason: str = "it was not connected"
 
 
@@ -135,14 +144,16 @@ def gather(
         for site, why in _shut_out(link, open_, refused).items():
             del open_[site]
             yield site, Lost(why)
-        _send(link, open_, patience, max(0.0, end - clock()))
+        _send(link, open_, patience, clock(), end)
         by_id = {id: site for site, asked in open_.items() for id in asked.out}
         for received in link.receive(set(by_id)) if by_id else ():
             site = by_id[received.id]
             if site not in open_:
                 continue  # answered by an earlier asking, a moment ago
             outcome = _outcome(open_[site], received, patience.attempts)
-            if outcome is not None:
+            if outcome is None:
+                open_[site].not_before = clock() + patience.pause(open_[site].sent)
+            else:
                 del open_[site]
                 answered += isinstance(outcome, Envelope)
                 yield site, outcome
@@ -164,16 +175,18 @@ def _shut_out(link: Link, open_: Collection[str], refused: Mapping[str, str]) ->
     return {**removed, **{site: refused[site] for site in open_ if site in refused}}
 
 
-def _send(link: Link, open_: Mapping[str, _Asked], patience: Patience, seconds: float) -> None:
+def _send(link: Link, open_: Mapping[str, _Asked], patience: Patience, now: float, end: float) -> None:
     """Ask those that have no message out and are connected."""
     waiting = {
-        site: asked for site, asked in open_.items() if not asked.out and asked.sent < patience.attempts
+        site: asked
+        for site, asked in open_.items()
+        if not asked.out and asked.sent < patience.attempts and asked.not_before <= now
     }
     if not waiting:
         return
     online = link.online()
     ready = {site: asked.envelope for site, asked in waiting.items() if site in online}
-    for site, id in link.send(ready, seconds).items() if ready else ():
+    for site, id in link.send(ready, max(0.0, end - now)).items() if ready else ():
         open_[site].out.add(id)
         open_[site].sent += 1
 

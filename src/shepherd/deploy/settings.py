@@ -111,7 +111,7 @@ class FederationSettings(Settings):
     names: list[Place] = []
     join_timeout_s: float = Field(600, gt=0)
     round_timeout_s: float = Field(3600, gt=0)
-    attempts: int = Field(3, ge=1)
+    attempts: int = Field(6, ge=1)
     minimum_sites: int = Field(3, ge=1)
     minimum_updates: int = Field(2, ge=1)
     enough_share: float = Field(1.0, gt=0, le=1)
