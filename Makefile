@@ -13,7 +13,7 @@ help:
 	@echo "make test      run the test suite (a few minutes)"
 	@echo "make test-all  run the slow checks too"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation, selection, endpoints, answers"
+	@echo "make bench     time the engine, populations, the fixed cost of a client, aggregation, selection, endpoints, answers, a federation"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,8 @@ bench: setup
 	$(BIN)/python benchmarks/clustering.py --quick
 	$(BIN)/python benchmarks/endpoint.py
 	$(BIN)/python benchmarks/answers.py
+	$(BIN)/python benchmarks/federation_overhead.py
+	$(BIN)/python benchmarks/federation_sites.py --sites 20
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
