@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,15 @@ def test_a_killed_run_repeats_no_paid_call(judge_server: FakeServer, tmp_path: P
     check_resumed(judge_server, tmp_path / "replies.jsonl")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Control-C interrupts, also where the tests were started in the background of a shell that has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_stops_promptly_and_keeps_what_was_answered(
     judge_server: FakeServer, tmp_path: Path
 ) -> None:
