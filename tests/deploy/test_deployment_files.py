@@ -181,7 +181,7 @@ def test_compose_runs_commands_that_parse_over_configs_that_are_valid() -> None:
     folder = f"{parts.run.directory}/clients"
     assert config.data.holdout.path == f"{folder}/global_test.jsonl"
     for number, (name, one) in enumerate(sites(services).items()):
-        place = folder.replace("/work", "../runs/try", 1)
+        place = folder.replace("/shared", "../runs/try", 1)
         assert f"../runs/try/federation/bundles/{name}:/bundle:ro" in one["volumes"]
         assert f"{place}/local_training_{number}.jsonl:/data.jsonl:ro" in one["volumes"]
 

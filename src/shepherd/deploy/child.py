@@ -18,11 +18,11 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel end this process when the one that started it ends, even by SIGKILL (Linux only)."""
     if sys.platform == "linux":
         parent = os.getppid()
-        ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, by)
         if os.getppid() != parent:  # it ended before the kernel knew
             sys.exit(1)
 

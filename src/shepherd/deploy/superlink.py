@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ def process_environment(state: Path) -> dict[str, str]:
 
 def main(folder: FederationFolder, state: Path) -> None:
     """Serve until the process is told to stop."""
-    die_with_parent()
+    die_with_parent(signal.SIGKILL)  # politely it would wait for its connections, and keep the port
     settings = folder.settings
     arguments = [
         "--host", settings.bind, "--port", str(settings.port),
