@@ -127,7 +127,9 @@ def answer(asked: Envelope) -> Envelope:
     """Return an update of the asked adapter's size, another one for every site."""
     shift = 1e-3 * (1 + asked.body["client"])
     update = Adapter({name: tensor + shift for name, tensor in load(asked.adapter).items()})
-    said = Trained(1, 1, 1, 1, 1, train_loss=1.0, update_norm=1.0, seconds=0.0, kept="", said={})
+    said = Trained(
+        1, 1, 1, 1, 1, train_loss=1.0, train_loss_rms=1.0, update_norm=1.0, seconds=0.0, kept="", said={}
+    )
     return asked.answer(asdict(said), update.to_bytes())
 
 
