@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from shepherd.errors import ShepherdError, first_line
+from shepherd.running_sum import RunningSum
 from shepherd.torchrun import started_by_torchrun
 from shepherd.tree import Tree, from_bytes, to_bytes
 
@@ -97,19 +98,21 @@ class Processes:
         ]
 
     def add_up(self, value: T) -> T:
-        """Return a dataclass of tensors and numbers, each summed over all processes."""
+        """Return a dataclass of running sums, tensors and numbers, each summed over all processes."""
         if self.count == 1:
             return value
-        summed: dict[str, Any] = {}
-        for field in fields(value):  # type: ignore[arg-type]
-            part = getattr(value, field.name)
-            tensor = (
-                part.clone() if isinstance(part, torch.Tensor) else torch.tensor(part, dtype=torch.float64)
-            )
-            with _deaths_said():
-                dist.all_reduce(tensor, group=self.group)
-            summed[field.name] = tensor if isinstance(part, torch.Tensor) else type(part)(tensor.item())
+        summed = {field.name: self._sum(getattr(value, field.name)) for field in fields(value)}  # type: ignore[arg-type]
         return replace(value, **summed)  # type: ignore[type-var]
+
+    def _sum(self, part: Any) -> Any:
+        """Return a running sum, a tensor or a number, summed over all processes."""
+        if isinstance(part, RunningSum):
+            return RunningSum(self._sum(part.value))
+        is_tensor = isinstance(part, torch.Tensor)
+        tensor = part.clone() if is_tensor else torch.tensor(part, dtype=torch.float64)
+        with _deaths_said():
+            dist.all_reduce(tensor, group=self.group)
+        return tensor if is_tensor else type(part)(tensor.item())
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def test_a_sum_takes_no_update_and_no_start_with_it() -> None:
     before = update.update.to_bytes()
     first = rule.accumulate(rule.start(ZERO), update)
     assert update.update.to_bytes() == before
-    assert not rule.start(ZERO).total.any()
+    assert not rule.start(ZERO).total.value.any()
     assert first.weight == 3
 
 
@@ -78,7 +78,7 @@ def test_large_adapters_are_added_as_small_ones_are() -> None:
     rule, total = FedAvg(weights="uniform"), FedAvg().start(long)
     for _ in range(3):
         total = rule.accumulate(total, sent(long))
-    torch.testing.assert_close(total.total, 3 * long.vector.double())
+    torch.testing.assert_close(total.total.value, 3 * long.vector.double())
 
 
 def test_the_update_is_the_same_whatever_the_global_adapter_is() -> None:

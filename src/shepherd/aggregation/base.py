@@ -44,8 +44,8 @@ class Aggregation(Strategy):
     Attributes
     ----------
     additive : bool
-        Whether an accumulator is a dataclass of tensors and numbers that add up: the sums over two halves of
-        a cohort make the whole's. Several processes then exchange sums instead of every update.
+        Whether an accumulator is a dataclass of running sums, tensors and numbers that add up: those over two halves
+        of a cohort make the whole's. Several processes then exchange sums instead of every update.
     lora_only : bool
         Whether it reads the factors of LoRA, and serves no other adapter.
     mixed_ranks : bool
@@ -99,14 +99,24 @@ class Aggregation(Strategy):
             The run's.
         """
         if cls.lora_only and not config.adapter.factored:
-            return f"needs LoRA's A and B, and adapter.name={config.adapter.name} is more than these, or has none"
+            return (
+                "needs an adapter of LoRA's A and B and nothing else, and "
+                f"adapter.name={config.adapter.name} is another; set adapter.name=lora"
+            )
         if config.capacity.mixes and not cls.mixed_ranks:
-            return f"cannot put together adapters of different sizes, as capacity.name={config.capacity.name} has them"
+            return (
+                f"cannot put together adapters of different sizes, as capacity.name={config.capacity.name} has them; "
+                "set capacity.name=uniform"
+            )
         if cls.changes_base and config.model.quantisation != "none":
-            return f"adds to the base's weights, which a {config.model.quantisation} base cannot take"
+            return (
+                f"adds to the base's weights, which a {config.model.quantisation} base cannot take; "
+                "set model.quantisation=none"
+            )
         if config.system is not None and config.system.stale and not cls.takes_stale:
             return (
-                f"cannot use updates of older adapters, as system.name={config.system.name} lets them through"
+                f"cannot use updates of older adapters, as system.name={config.system.name} lets them through; "
+                "set system.name=synchronous"
             )
         return None
 
@@ -124,8 +134,8 @@ class Aggregation(Strategy):
             names = [
                 str(rule.model_fields["name"].default) for rule in RULES if rule.obstacle(config) is None
             ]
-            others = f"choose another aggregation: {', '.join(names)}" if names else "change the former"
-            raise ValueError(f"aggregation.name={self.name} {obstacle}; {others}")
+            others = f", or choose another aggregation: {', '.join(names)}" if names else ""
+            raise ValueError(f"aggregation.name={self.name} {obstacle}{others}")
 
     def _check_correction(self, config: Any) -> None:
         """Refuse clients that do not correct their gradients as the aggregation needs it."""

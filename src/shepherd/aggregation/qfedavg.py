@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from shepherd.aggregation.averaging import Averaging, WeightedSum, add_weighted
+from shepherd.aggregation.averaging import Averaging, WeightedSum
 from shepherd.aggregation.said import said_loss
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Layout
@@ -57,7 +57,7 @@ class QFedAvg(Averaging):
     def accumulate(self, accumulator: WeightedSum, update: ClientUpdate) -> WeightedSum:  # type: ignore[override]
         """Add one client's update times F^q; and lr times its h, so that the sums' quotient is the step."""
         loss, vector = max(said_loss(update.said), _LEAST_LOSS), update.update.vector
-        add_weighted(accumulator.total, vector, loss**self.q)
+        accumulator.total.add(vector, loss**self.q)
         square = update.update.norm() ** 2
         weight = loss**self.q + self.q * loss ** (self.q - 1) * square / self.lr
         return WeightedSum(accumulator.total, accumulator.weight + weight)

@@ -8,11 +8,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from shepherd.aggregation.averaging import Averaging, WeightedSum, add_weighted
+from shepherd.aggregation.averaging import Averaging, WeightedSum
 from shepherd.aggregation.base import Aggregated
 from shepherd.aggregation.said import said_vector
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter, Layout
+from shepherd.running_sum import RunningSum
 from shepherd.training.correction import Correction
 from shepherd.training.corrections import ScaffoldCorrection
 from shepherd.tree import Tree
@@ -24,7 +25,7 @@ _CONTROL = "control"
 class ControlledSum(WeightedSum):
     """A running sum of updates, and one of how clients' control variates changed."""
 
-    controls: torch.Tensor
+    controls: RunningSum
 
 
 class Scaffold(Averaging):
@@ -64,15 +65,15 @@ class Scaffold(Averaging):
     def start(self, adapter: Adapter) -> ControlledSum:
         """Return empty sums."""
         empty = super().start(adapter)
-        return ControlledSum(empty.total, empty.weight, torch.zeros_like(empty.total))
+        return ControlledSum(empty.total, empty.weight, RunningSum.zeros(len(adapter.vector)))
 
     def accumulate(self, accumulator: ControlledSum, update: ClientUpdate) -> ControlledSum:  # type: ignore[override]
         """Add one client's update, and how its control variate changed."""
-        add_weighted(accumulator.controls, said_vector(update.said, _CONTROL, update.update.layout), 1.0)
+        accumulator.controls.add(said_vector(update.said, _CONTROL, update.update.layout), 1.0)
         return super().accumulate(accumulator, update)
 
     def finish(self, adapter: Adapter, accumulator: ControlledSum, state: Tree) -> Aggregated:  # type: ignore[override]
         """Step by the mean, and move c by the changes of those that took part."""
-        change = (accumulator.controls / state["clients"]).float()
+        change = (accumulator.controls.value / state["clients"]).float()
         step = self.mean(adapter, accumulator) * self.lr
         return Aggregated(step, {**state, _CONTROL: state[_CONTROL] + change})

@@ -1,0 +1,63 @@
+"""A weighted sum of many vectors, taken a few at a time so that it is read and written less often than they are."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+
+_PART = 1 << 14
+_WAITING_BYTES = 1 << 30
+_MOST_WAITING = 64
+
+
+class RunningSum:
+    """``sum_k w_k v_k`` of float32 vectors, in float64 so that many small ones are not lost.
+
+    The total is larger than any of the vectors, and too large for the cache: to add one costs five times the traffic
+    of reading it. So vectors wait until there are some, at most a gigabyte of them, and are then added part by part,
+    each part of the total while it is in the cache. The order of additions, and so every bit of the sum, is that of
+    adding them one at a time.
+
+    Parameters
+    ----------
+    total : torch.Tensor
+        What the sum begins with, float64 [length]; it is added to in place.
+    """
+
+    def __init__(self, total: torch.Tensor) -> None:
+        self._total = total
+        self._waiting: list[tuple[torch.Tensor, float]] = []
+        self._most = max(1, min(_MOST_WAITING, _WAITING_BYTES // max(1, 4 * len(total))))
+
+    @classmethod
+    def zeros(cls, length: int) -> Self:
+        """Return an empty sum of vectors of `length`."""
+        return cls(torch.zeros(length, dtype=torch.float64))
+
+    def add(self, vector: torch.Tensor, weight: float) -> None:
+        """Add ``weight`` times a vector, float32 [length], which must stay as it is until the sum is read."""
+        self._waiting.append((vector, weight))
+        if len(self._waiting) == self._most:
+            self._settle()
+
+    @property
+    def value(self) -> torch.Tensor:
+        """The sum so far, float64 [length]; later additions change it."""
+        self._settle()
+        return self._total
+
+    def _settle(self) -> None:
+        # Widened in one place that stays in the cache: torch would take a new one for each part.
+        wide = torch.empty(min(_PART, len(self._total)), dtype=torch.float64)
+        weights = [weight for _, weight in self._waiting]
+        vectors = [vector.split(_PART) for vector, _ in self._waiting]
+        for whole, *parts in zip(self._total.split(_PART), *vectors, strict=True):
+            room = wide[: len(whole)]
+            for part, weight in zip(parts, weights, strict=True):
+                whole.add_(room.copy_(part), alpha=weight)
+        self._waiting.clear()
+
+    def __add__(self, other: RunningSum) -> RunningSum:
+        """Return the sum of what two sums are of."""
+        return RunningSum(self.value + other.value)
