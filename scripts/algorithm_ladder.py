@@ -6,29 +6,37 @@
 
 Schemes: dolly-dirichlet and dolly-shards (100 clients), ni (one task, one client; --test holds the unseen tasks). Every
 client takes as many optimiser steps on as many examples, whatever the rule. `tune` runs each rule once at each of three
-learning rates, on a seed that `run` does not use; `run` takes the best of these, and says which. All three go on where
-they were stopped; several may run at once with --worker 0/2, --worker 1/2.
+learning rates, on a seed that `run` does not use; `run` takes the best of these, and says which. What is held out is
+of categories or tasks that no client has; `run` tests besides on examples that clients have kept of their own. All
+three go on where they were stopped; several may run at once with --worker 0/2, --worker 1/2.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from shepherd.config import RunConfig, load_config
+from shepherd.preparation import deal, evaluator_of
 from shepherd.progress import RunProgress
+from shepherd.randomness import generator
 from shepherd.report.record import read_record
 from shepherd.report.seeds import compare_over_seeds
 from shepherd.report.seeds_figure import write_seeds_figure
 from shepherd.report.seeds_table import to_markdown
+from shepherd.runs import Run
 from shepherd.runs import run as run_config
 
 TUNING_SEED = 100
+SEEN = "seen.json"
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,13 @@ class Rule:
         Learning rates to try; a rule whose best is at an end wants more of them.
     changes : tuple of str
         What the rule changes in the config.
+    adapter : tuple of str
+        What it trains; LoRA without dropout by default.
     """
 
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
     changes: tuple[str, ...] = ()
+    adapter: tuple[str, ...] = ("adapter.dropout=0",)
 
 
 RULES = {
@@ -58,9 +69,9 @@ RULES = {
     "flora": Rule(changes=("aggregation.name=flora",)),
     "flexlora": Rule(changes=("aggregation.name=flexlora",)),
     "kseed": Rule(
-        (1e-4, 3e-4, 1e-3), ("adapter.name=kseed", "training.name=kseed", "training.optimizer=sgd")
+        (3e-4, 1e-3, 3e-3), ("training.name=kseed", "training.optimizer=sgd"), ("adapter.name=kseed",)
     ),
-    "full": Rule((1e-4, 3e-4, 1e-3), ("adapter.name=full",)),
+    "full": Rule((3e-4, 1e-3, 3e-3), adapter=("adapter.name=full",)),
 }
 DOLLY = ("data.holdout.name=categories", "data.holdout.categories=[summarization]")
 SCHEMES = {
@@ -83,12 +94,13 @@ def config_of(options: argparse.Namespace, name: str, rate: float, seed: int, fo
         *own,
         "participation.fraction=null",
         f"participation.count={options.clients}",
-        "adapter.dropout=0",
-        "training.batch_size=8",
+        *rule.adapter,
+        f"training.batch_size={options.batch}",
         f"training.steps={options.steps}",
         f"evaluation.every={options.rounds}",
-        f"evaluation.rouge_every={options.rounds}",
+        f"evaluation.rouge_every={options.rounds if folder == 'runs' else 'null'}",
         "evaluation.rouge_untuned=false",
+        f"data.own_test={0.1 if folder == 'runs' else 0}",
         f"run.root={options.root}/{options.scheme}/{folder}",
         f"run.store={options.root}/.encoded",
         f"run.name={name}-{rate:g}-{seed}" if folder == "tuning" else f"run.name={name}-{seed}",
@@ -115,10 +127,15 @@ def best_rate(options: argparse.Namespace, name: str) -> float:
     """Return the learning rate with the lowest loss at the end; a rule that was not tuned is refused."""
     losses = {}
     for rate in RULES[name].rates:
-        config = config_of(options, name, rate, TUNING_SEED, "tuning")
-        if not is_done(config):
-            sys.exit(f"{config.run.directory} is not there; run `tune` first.")
-        losses[rate] = read_record(config.run.directory).final["loss"]
+        tuned = (
+            Path(options.root)
+            / (options.rates_of or options.scheme)
+            / "tuning"
+            / f"{name}-{rate:g}-{TUNING_SEED}"
+        )
+        if not (tuned / "adapter").is_dir():
+            sys.exit(f"{tuned} is not there; run `tune` first.")
+        losses[rate] = read_record(tuned).final["loss"]
     return min(losses, key=lambda rate: losses[rate])
 
 
@@ -134,16 +151,47 @@ def work(options: argparse.Namespace, configs: list[RunConfig]) -> None:
     for config in configs[worker::workers]:
         if not is_done(config):
             with RunProgress(Console(), config.run.name) as progress:
-                run_config(config, resume=True, observers=[progress])
+                done = run_config(config, resume=True, observers=[progress])
+            if config.data.own_test:
+                test_on_seen(done, options.seen)
+
+
+def test_on_seen(run: Run, count: int) -> None:
+    """Test a finished run on examples of its clients' own tests, and keep the figures beside it."""
+    dealt = deal(run.config)
+    rows = np.concatenate(list(dealt.own_tests))
+    drawn = generator(run.config.seed, "ladder's seen test").permutation(rows)[:count]
+    evaluator = evaluator_of(run.config, dealt.train.select(np.sort(drawn)), run.model)
+    rounds = run.config.rounds
+    line = evaluator.evaluate(run.model, run.adapter(), rounds, rounds).line
+    (run.directory / SEEN).write_text(json.dumps({key: line[key] for key in ("loss", "rouge_l", "examples")}))
 
 
 def table(options: argparse.Namespace) -> None:
     configs = [config for config in ladder(options) if is_done(config)]
     comparison = compare_over_seeds([read_record(config.run.directory) for config in configs])
     sys.stdout.write(to_markdown(comparison))
+    write_seen(options)
     for name in options.rules:
         sys.stdout.write(f"{name}: learning rate {best_rate(options, name):g}, of {RULES[name].rates}\n")
     write_seeds_figure(comparison, Path(options.picture))
+
+
+def write_seen(options: argparse.Namespace) -> None:
+    """Print each rule's loss and ROUGE-L on what clients have kept of their own, mean and deviation over seeds."""
+    sys.stdout.write("\n| rule | seen loss | seen ROUGE-L | seeds |\n|---|---|---|---|\n")
+    for name in options.rules:
+        rate = best_rate(options, name)
+        files = [config_of(options, name, rate, seed, "runs").run.directory / SEEN for seed in options.seeds]
+        found = [json.loads(file.read_text()) for file in files if file.exists()]
+        if found:
+            cells = [spread([one[key] for one in found]) for key in ("loss", "rouge_l")]
+            sys.stdout.write(f"| {name} | {' | '.join(cells)} | {len(found)} |\n")
+
+
+def spread(values: list[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.3f} +- {deviation:.3f}"
 
 
 def main() -> None:
@@ -155,14 +203,17 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--test", help="the unseen tasks of Natural Instructions")
     parser.add_argument("--base", default="lamb")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--clients", type=int, default=10, help="clients a round")
     parser.add_argument("--steps", type=int, default=4, help="optimiser steps of a client in a round")
+    parser.add_argument("--batch", type=int, default=4, help="examples of a step")
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--rules", type=lambda text: text.split(","), default=list(RULES))
+    parser.add_argument("--rates-of", choices=SCHEMES, help="take the rates tuned on another scheme")
     parser.add_argument(
         "--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2]
     )
+    parser.add_argument("--seen", type=int, default=200, help="examples of clients' own tests to test on")
     parser.add_argument("--root", default="runs/ladder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--worker", default="0/1")
