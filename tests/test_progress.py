@@ -24,6 +24,7 @@ def test_a_terminal_sees_bars_and_a_table(tiny: dict[str, Any]) -> None:
     assert "clients of round 3" in said
     assert "3/3" in said
     assert "left" in said
+    assert "ROUGE-L" not in said  # a column of what this run does not measure would stay empty
 
 
 def test_a_file_gets_one_line_a_round(tiny: dict[str, Any]) -> None:

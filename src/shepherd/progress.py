@@ -101,10 +101,11 @@ class RunProgress(Observer):
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False)
-        for heading in _HEADINGS:
-            table.add_column(heading, justify="right")
+        measured = [place for place in range(len(_HEADINGS)) if any(row[place] for row in self.rows)]
+        for place in measured:
+            table.add_column(_HEADINGS[place], justify="right")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*(row[place] for place in measured))
         return Group(table, self.bars)
 
 
@@ -134,8 +135,8 @@ def _row(round: int, lines: Sequence[Line]) -> tuple[str, ...]:
 
 
 def _choosing(by_scope: dict[str, Line], machine: dict[str, Any]) -> str:
-    """Return how many of a round's seconds selection took, where clients were asked."""
-    if "selection" not in by_scope or "selection_seconds" not in machine:
+    """Return how many of a round's seconds choosing took, where clients were asked for it."""
+    if not {"selection", "poll"} & by_scope.keys() or "selection_seconds" not in machine:
         return ""
     return f" ({machine['selection_seconds']:.1f} choosing)"
 

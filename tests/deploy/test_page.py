@@ -26,6 +26,7 @@ def test_every_site_has_a_line() -> None:
             "berta": SiteNow(),
             "carla": SiteNow(doing="lost", losses=2, reason="its connection was lost"),
             "dora": SiteNow(online=True, doing="answered"),
+            "emil": SiteNow(doing="asked", since=time.time() - 60),
         }
     )  # fmt: skip
     assert heading == "site now rounds lost last took sent received"
@@ -34,6 +35,7 @@ def test_every_site_has_a_line() -> None:
         "berta away waits 0",
         "carla away lost: its connection was lost 0 2",
         "dora online has answered 0",
+        "emil away was asked 1 min 0 s ago 0",
     ]
 
 

@@ -56,7 +56,7 @@ class FederationPage(RunProgress):
                 self.watch.write()
 
     def _picture(self) -> Group:
-        return Group(sites_table(self.watch.now.sites), super()._picture())
+        return Group(sites_table(self.watch.now.sites), "", super()._picture())
 
 
 def sites_table(sites: dict[str, SiteNow]) -> Table:
@@ -79,9 +79,10 @@ def sites_table(sites: dict[str, SiteNow]) -> Table:
 
 
 def _doing(site: SiteNow) -> str:
+    since = duration(time.time() - site.since)
     words: dict[str, Any] = {
         "idle": "waits",
-        "asked": f"works, {duration(time.time() - site.since)}",
+        "asked": f"works, {since}" if site.online else f"was asked {since} ago",
         "answered": "has answered",
         "lost": f"lost: {site.reason[:60]}",
     }
