@@ -51,18 +51,21 @@ class Rule:
         What the rule changes in the config.
     adapter : tuple of str
         What it trains; LoRA without dropout by default.
+    rate : str
+        The key of the learning rate that is tuned: the clients', but for a rule that has more to do at the server.
     """
 
     rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
     changes: tuple[str, ...] = ()
     adapter: tuple[str, ...] = ("adapter.dropout=0",)
+    rate: str = "training.lr"
 
 
 RULES = {
     "fedavg": Rule(),
     "fedprox": Rule(changes=("training.correction.name=fedprox", "training.correction.mu=0.01")),
     "scaffold": Rule(changes=("training.correction.name=scaffold", "aggregation.name=scaffold")),
-    "fedadam": Rule(changes=("aggregation.name=fedadam", "aggregation.lr=1e-3")),
+    "fedadam": Rule(changes=("aggregation.name=fedadam", "training.lr=1e-2"), rate="aggregation.lr"),
     "ffa": Rule(changes=("aggregation.name=ffa",)),
     "rolora": Rule(changes=("aggregation.name=rolora",)),
     "fedex": Rule(changes=("aggregation.name=fedex",)),
@@ -106,7 +109,7 @@ def config_of(options: argparse.Namespace, name: str, rate: float, seed: int, fo
         f"run.name={name}-{rate:g}-{seed}" if folder == "tuning" else f"run.name={name}-{seed}",
         f"run.threads={options.threads}",
         *rule.changes,
-        f"training.lr={rate}",
+        f"{rule.rate}={rate}",
     ]
     return load_config(
         "fedhds-ni" if options.scheme == "ni" else "fedit-dolly", [*overrides, "coreset.name=full"]
