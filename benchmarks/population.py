@@ -20,26 +20,20 @@ MEGABYTE = 1 << 20
 BEGAN = time.perf_counter()
 
 
-class Started:
-    """An observer that notes when the first round begins."""
-
-    seconds = 0.0
-
-    def started(self, *_: Any) -> None:
-        self.seconds = time.perf_counter() - BEGAN
-
-    def cohort(self, *_: Any) -> None: ...
-
-    def client(self, *_: Any) -> None: ...
-
-    def committed(self, *_: Any) -> None: ...
-
-
 def measure(clients: int, options: argparse.Namespace) -> None:
     """Run three rounds with `clients` clients, and print what they took as JSON."""
-    from shepherd.config import load_config
+    from shepherd.config import load_config  # importing is a part of the start
+    from shepherd.federation import Observer
     from shepherd.machine import peak_memory_bytes
     from shepherd.runs import execute
+
+    class Started(Observer):
+        """Notes when the first round begins."""
+
+        seconds = 0.0
+
+        def started(self, *_: Any) -> None:
+            self.seconds = time.perf_counter() - BEGAN
 
     config = load_config(
         "quickstart",

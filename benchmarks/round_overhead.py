@@ -12,7 +12,9 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -81,7 +83,9 @@ def forward_and_backward(prepared: Prepared, client: int) -> float:
     return time.perf_counter() - began
 
 
-def no_gradients(model: AdaptedModel, carried: Carried, batches: list[StepBatch], *_: object) -> torch.Tensor:
+def no_gradients(
+    model: AdaptedModel, carried: Carried, batches: Sequence[StepBatch], *_: Any, **__: Any
+) -> torch.Tensor:
     """Stand in for the gradient of a step."""
     return torch.zeros(len(batches), dtype=torch.float64)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -67,32 +68,42 @@ def run(options: argparse.Namespace) -> None:
         write_report(config.run.directory)
 
 
-def finals(options: argparse.Namespace, scheme: str, seed: int) -> dict[str, Record | list[Record]]:
+@dataclass(frozen=True)
+class Finals:
+    """What was trained of one seed."""
+
+    untuned: Record
+    alone: list[Record]
+    federated: Record
+    centralised: Record
+
+
+def finals(options: argparse.Namespace, scheme: str, seed: int) -> Finals:
     federated = read_record(study_config(options, scheme, seed).run.directory)
     pooled = read_record(study_config(options, SCHEMES[0], seed).run.directory / "baselines" / CENTRALISED)
     found = federated.baselines()
-    return {
-        "untuned": next(record for record in found if record.label == "untuned"),
-        "alone": [record for record in found if record.label.startswith("alone")],
-        "federated": federated,
-        "centralised": pooled,
-    }
+    return Finals(
+        untuned=next(record for record in found if record.label == "untuned"),
+        alone=[record for record in found if record.label.startswith("alone")],
+        federated=federated,
+        centralised=pooled,
+    )
 
 
-def figures(records: dict, what: str) -> dict[str, float]:
+def figures(records: Finals, what: str) -> dict[str, float]:
     """Return one figure of every model of one seed; `best` is the lowest loss of any evaluation."""
 
     def of(record: Record) -> float:
         return record.best["loss"] if what == "best" else record.final[what]
 
-    alone = [of(record) for record in records["alone"]]
+    alone = [of(record) for record in records.alone]
     best = max if what == "rouge_l" else min
     return {
-        MODELS[0]: of(records["untuned"]),
+        MODELS[0]: of(records.untuned),
         MODELS[1]: statistics.mean(alone),
         MODELS[2]: best(alone),
-        MODELS[3]: of(records["federated"]),
-        MODELS[4]: of(records["centralised"]),
+        MODELS[3]: of(records.federated),
+        MODELS[4]: of(records.centralised),
     }
 
 
@@ -126,10 +137,10 @@ def draw(options: argparse.Namespace) -> None:
         for position, seed in enumerate(options.seeds):
             records = finals(options, scheme, seed)
             lines = [
-                ("C0", [records["federated"]], "federated"),
-                ("C2", [records["centralised"]], "centralised"),
+                ("C0", [records.federated], "federated"),
+                ("C2", [records.centralised], "centralised"),
             ]
-            for colour, members, name in [*lines, ("C1", records["alone"], "one client alone")]:
+            for colour, members, name in [*lines, ("C1", records.alone, "one client alone")]:
                 for number, record in enumerate(members):
                     label = name if position == number == 0 else None
                     axes.plot(*record.curve("loss"), color=colour, alpha=0.7, label=label)

@@ -21,6 +21,7 @@ from tiny_runs import lines, named
 KINDS: dict[str, dict[str, Any]] = {
     "lora on a layer": {"adapter": {"name": "lora", "rank": 2, "layers": [1]}},
     "dora": {"adapter": {"name": "dora", "rank": 2}},
+    "lora_sb": {"adapter": {"name": "lora_sb", "rank": 4}},
     "ia3": {"adapter": "ia3"},
     "prompt": {"adapter": {"name": "prompt", "tokens": 3}},
     "ptuning": {"adapter": {"name": "ptuning", "tokens": 3, "hidden": 8}},

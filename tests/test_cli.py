@@ -287,11 +287,24 @@ def test_a_root_that_is_a_file(shepherd: Any, config: str, tmp_path: Path) -> No
     assert "a part of the path is a file, not a folder" in said
 
 
-def test_a_resumed_run_of_another_config(shepherd: Any, config: str) -> None:
-    assert shepherd("run", config, "rounds=1")[0] == 0
+def test_a_resumed_run_of_another_config(shepherd: Any, config: str, tiny: dict[str, Any]) -> None:
+    code, out, _ = shepherd("run", config, "rounds=1", "--resume")
+    assert code == 0
+    assert (
+        f"There is nothing to resume in {Path(tiny['run']['root']) / 'tiny'}; beginning." in out.splitlines()
+    )
     assert "already holds a run; add --resume" in refusal(shepherd("run", config, "rounds=1"))
     assert "was run with rounds=1, not 2" in refusal(shepherd("run", config, "rounds=2", "--resume"))
-    assert shepherd("run", config, "rounds=1", "--resume")[0] == 0
+    said = refusal(
+        shepherd("run", config, "rounds=1", "--resume", "aggregation=fedadam", "system=synchronous")
+    )
+    assert (
+        "was run with aggregation.name=fedavg, not fedadam and without system.name=synchronous; resume"
+        in said
+    )
+    code, out, _ = shepherd("run", config, "rounds=1", "--resume")
+    assert code == 0
+    assert "nothing to resume" not in out
 
 
 @pytest.mark.parametrize("command", ["compare", "generate", "export", "report"])

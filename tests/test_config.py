@@ -93,6 +93,14 @@ def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
         (["run.name=a/b"], "run.name"),
         (["evaluation.metrics=[bleu]"], "evaluation.metrics.0"),
         (["training.lr=.nan"], "training.lr"),
+        (
+            ["participation.name=fedcs"],
+            "participation.deadline_s is not given, and has no default; set it, e.g. participation.deadline_s=600.",
+        ),
+        (["participation.name=only"], "set it, e.g. 'participation.clients=[0, 1]'."),
+        (["capacity={name: tiers, tiers: [{rank: 3}]}"], "capacity.tiers.0.share is not given, and has no"),
+        (["transforms=[{name:quantise}]"], "write a space after the colon: 'name: quantise'."),
+        (["transforms=[name:quantise]"], "write a space after the colon: 'name: quantise'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(overrides: list[str], said: str) -> None:
@@ -108,6 +116,8 @@ def test_what_is_wrong_is_one_sentence(overrides: list[str], said: str) -> None:
         ("rounds: [", "is not valid YAML"),
         ("just words", "must hold keys and values"),
         ("rounds: many", "rounds: input should be a valid integer"),
+        ("rounds:5", "write a space after the colon: 'rounds: 5'"),
+        ("training:\n  lr:1\n  epochs: 2\n", "is a space missing after a colon"),
     ],
 )
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: str, said: str) -> None:
@@ -115,6 +125,29 @@ def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: str, said:
     path.write_text(content)
     with pytest.raises(ShepherdError, match=said):
         load_config(str(path))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "participation.name=fedcs",
+        "participation.name=only",
+        "allocation.name=files",
+        "capacity.name=file",
+        "capacity.name=tiers",
+        "capacity.name=by_size",
+        "data.holdout.name=file",
+        "data.holdout.name=categories",
+        "system.devices.name=file",
+        "system.availability.name=intervals",
+    ],
+)
+def test_the_value_that_is_shown_for_a_missing_one_can_be_given(key: str) -> None:
+    given = ["system.name=synchronous", "aggregation.name=hetlora", key]
+    with pytest.raises(ShepherdError) as caught:
+        load_config("quickstart", given)
+    shown = str(caught.value).rpartition("e.g. ")[2].removesuffix(".").strip("'")
+    assert load_config("quickstart", [*given, shown]).system is not None
 
 
 def test_a_preset_that_is_not_there_names_the_nearest() -> None:

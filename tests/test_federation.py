@@ -95,6 +95,27 @@ def test_rounds_are_sums_of_weighted_means() -> None:
         torch.testing.assert_close(state.adapter["w"], torch.full((3,), mean * state.round))
 
 
+@pytest.mark.parametrize(
+    ("aggregation", "said"),
+    [
+        ({"groups": {"a": ["client 0"], "b": ["client 1"]}}, "has no group for the client 'client 2'"),
+        (
+            {"groups": {"a": [f"client {c}" for c in range(5)]}},
+            "names 'client 4', and there is no such client",
+        ),
+        (
+            {"groups": {"a": [f"client {c}" for c in range(4)]}, "group_shares": {"A": 2}},
+            "names the group 'A', and no client is in it",
+        ),
+    ],
+)
+def test_groups_of_nobody_are_refused_before_anything_is_evaluated(aggregation: Any, said: str) -> None:
+    federation, states = build(Formulas(), aggregation={"name": "group_weighted", **aggregation})
+    with pytest.raises(ShepherdError, match=said):
+        federation.begin(ZERO)
+    assert not states
+
+
 def test_every_round_is_committed_with_all_of_its_lines() -> None:
     diary = Diary()
     federation, _ = build(Formulas(), diary, rounds=2, evaluation={"every": 5})

@@ -33,8 +33,10 @@ def finished(base: Path, root: Path, **changes: Any) -> Personaliser:
         {"personalisation": {"name": "fine_tune", "epochs": 2}},
         {"personalisation": "ditto", "participation": {"name": "random", "fraction": 1.0}},
         {"aggregation": "fedsa"},
+        {"personalisation": {"name": "feddpa-f", "epochs": 2, "scale": 1.0}},
+        {"personalisation": "feddpa-t", "aggregation": "flexlora"},
     ],
-    ids=["fine_tune", "ditto", "fedsa"],
+    ids=["fine_tune", "ditto", "fedsa", "feddpa-f", "feddpa-t"],
 )
 def test_own_adapters_are_better_at_home_and_load_anywhere(
     tiny_base: Path, tmp_path: Path, changes: dict[str, Any]
@@ -58,7 +60,7 @@ def test_what_is_done_is_not_done_again(
 ) -> None:
     personaliser = finished(tiny_base, tmp_path, personalisation="fine_tune")
     first = list(personaliser.scores([1]))
-    monkeypatch.setattr(Personaliser, "_adapter", lambda *_: pytest.fail("it was made again"))
+    monkeypatch.setattr(Personaliser, "_own_model", lambda *_: pytest.fail("it was made again"))
     assert list(personaliser.scores([1])) == first
 
 

@@ -20,6 +20,7 @@ from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
 from shepherd.processes import Processes
 from shepherd.runs import execute
+from test_resume import CHANGES
 from tiny_runs import Stop, adapter_bytes, lines, named
 
 
@@ -62,6 +63,31 @@ def test_two_processes_go_on_as_one_would(tiny: dict[str, Any], tmp_path: Path, 
         assert {k: v for k, v in one.items() if not isinstance(v, float | dict)} == {
             k: v for k, v in other.items() if not isinstance(v, float | dict)
         }
+
+
+TIERS = {"name": "tiers", "tiers": [{"share": 0.5, "rank": 1}, {"share": 0.5}]}
+SHARED: dict[str, dict[str, Any]] = {
+    **CHANGES,
+    "hetlora": {"aggregation": "hetlora", "capacity": TIERS},
+    "flexlora": {"aggregation": "flexlora", "capacity": TIERS},
+    "half": {"transforms": ["half"]},
+    "qfedavg": {"aggregation": {"name": "qfedavg", "lr": 1e-2}, "training": {"lr": 1e-2}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHARED)
+def test_two_processes_run_every_algorithm_as_one_would(
+    tiny: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    changes = SHARED[name]
+    training = {**tiny["training"], "steps": 2, **changes.get("training", {})}
+    values = {**tiny, "evaluation": {"answers": 0}, **changes, "training": training}
+    alone, together = named(values, "alone"), named(values, "together")
+    execute(alone)
+    finished = torchrun(together, tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert (adapter(alone) - adapter(together)).norm() < 1e-5 * adapter(alone).norm()
 
 
 COLLECTED: list[dict[str, Any]] = [

@@ -14,6 +14,7 @@ from tiny_runs import Stop, adapter_bytes, named
 #: What of the tiny config is changed, under a name; whoever adds a strategy that remembers anything adds a line.
 CHANGES: dict[str, dict[str, Any]] = {
     "dora": {"adapter": {"name": "dora", "rank": 2}, "aggregation": "fedavgm"},
+    "lora_sb": {"adapter": {"name": "lora_sb", "rank": 4, "dropout": 0.1}, "aggregation": "fedadam"},
     "ptuning": {"adapter": {"name": "ptuning", "tokens": 3, "hidden": 8}, "training": {"stateful": True}},
     "full": {"adapter": {"name": "full", "only": ["*norm*"]}, "training": {"stateful": True}},
     "kseed": {
@@ -51,6 +52,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "participation": {"name": "random", "count": 4},
     },
     "ditto": {"personalisation": "ditto"},
+    "feddpa-t": {"personalisation": "feddpa-t"},
     "afl": {"aggregation": "afl", "participation": {"name": "random", "fraction": 1}},
     "synchronous system": {"system": {"deadline_s": 5.0, "dropout": {"during": 0.2, "after": 0.2}}},
     "fedbuff": {

@@ -363,6 +363,18 @@ def test_clients_from_files_are_the_clients_they_were_written_from(
     assert one.final["loss"] == other.final["loss"]
 
 
+def test_what_is_kept_for_own_tests_is_not_counted_as_trained_on(tiny: dict[str, Any]) -> None:
+    whole, kept = named(tiny, "whole"), named(tiny, "kept", data={**tiny["data"], "own_test": 0.25})
+    facts = []
+    for config in (whole, kept):
+        execute(config.model_copy(update={"rounds": 0}))
+        facts.append(json.loads((config.run.directory / "environment.json").read_text())["data"])
+    assert "own_test_rows" not in facts[0]
+    assert facts[1]["own_test_rows"] > 0
+    assert facts[1]["training_rows"] == facts[0]["training_rows"] - facts[1]["own_test_rows"]
+    assert facts[1]["training_rows"] == sum(map(len, deal(kept).allocated.rows))
+
+
 def test_nothing_held_out_is_refused(tiny: dict[str, Any]) -> None:
     tiny["data"]["holdout"] = {"name": "none"}
     with pytest.raises(ShepherdError, match=r"Nothing is held out.*set data\.holdout"):

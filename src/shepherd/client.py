@@ -142,7 +142,9 @@ def _beside(
         replace(task, state={}, told=personalisation.told(start))
         for task, start in zip(tasks, starts, strict=True)
     ]
-    trained = training.train_together(model, begun, beside)
+    # In a round everybody is sent the same, or else `suits` refused what is to be put beneath.
+    with model.resting_on(personalisation.beneath(starts[0], model.rests_on)):
+        trained = list(training.train_together(model, begun, beside))
     return [{"personal": adapter.vector} for adapter, _ in trained]
 
 

@@ -22,7 +22,7 @@ from shepherd.model.base import BaseModelConfig
 from shepherd.model.kinds import AdapterChoice, Lora
 from shepherd.participation import ParticipationChoice, Random
 from shepherd.personalisation import PersonalisationChoice
-from shepherd.settings import Settings, checked, nearest
+from shepherd.settings import Settings, checked, missing_space, nearest
 from shepherd.simulation import SystemChoice
 from shepherd.strategy import OneOf, Strategy
 from shepherd.training import Engine, TrainingChoice
@@ -216,10 +216,20 @@ def read_values(source: str, presets: Traversable = PRESETS) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ShepherdError(f"{source} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise ShepherdError(f"{source} is not valid YAML: {_yaml_mistake(error)}") from error
     if not isinstance(values, dict):
-        raise ShepherdError(f"{source} must hold keys and values, e.g. 'rounds: 20'.")
+        space = missing_space(values) if isinstance(values, str) else ""
+        raise ShepherdError(f"{source} must hold keys and values, e.g. 'rounds: 20'{space}.")
     return values
+
+
+def _yaml_mistake(error: yaml.YAMLError) -> str:
+    """Return what the parser says, and what is mostly the cause where it says the least."""
+    said = " ".join(str(error).split())
+    unclear = "mapping values are not allowed" in said
+    return said + (
+        "; is a space missing after a colon, or are quotes around a value with one?" if unclear else "."
+    )
 
 
 def _scalar(text: str) -> Any:

@@ -82,6 +82,8 @@ class Federation:
         system = self.config.system.init() if self.config.system else {}
         aggregation = self.config.aggregation.init(adapter, len(self.sizes))
         state = RunState(0, adapter, aggregation=aggregation, system=system)
+        # Clients that the aggregation has no share for are refused now, not after an evaluation.
+        self.config.aggregation.shares(self._open(state).candidates, aggregation)
         line = self.evaluate(adapter, 0, self.config.aggregation.residual(aggregation))
         return self._commit(state, [line] if line else [])
 
@@ -109,6 +111,8 @@ class Federation:
         part, arrived = self._trained(self._jobs(selection, opening), invited, opening)
         whole = self.backend.whole(part)
         lines = sorted(whole.lines, key=lambda line: places.get(line["client"], -1))
+        if not lines:
+            self._say_nobody(arrived, opening.number)
         found = self._aggregated(whole.accumulator if lines else None, state)
         adapter = state.adapter + found.step
         end = time.perf_counter()
@@ -262,10 +266,18 @@ class Federation:
         gone = arrived.missing.items() if arrived is not None else ()
         return [missing_line(number, self.names[client], client, figures) for client, figures in gone]
 
+    def _say_nobody(self, arrived: Arrived | None, number: int) -> None:
+        """Say why a round passes without an update."""
+        system = self.config.system
+        why = system.why_nobody(arrived) if system is not None and arrived is not None else ""
+        if why:
+            log.warning("No update arrived in round %d: %s.", number, why)
+        else:
+            log.warning("Nobody was left with anything to train on in round %d.", number)
+
     def _aggregated(self, accumulator: Any | None, state: RunState) -> Aggregated:
         """Return how far the adapter goes, and what the aggregation remembers; of nobody, the old."""
         if accumulator is None:
-            log.warning("Nobody was left with anything to train on in round %d.", state.round + 1)
             return Aggregated(state.adapter * 0.0, state.aggregation)
         found = self.config.aggregation.finish(state.adapter, accumulator, state.aggregation)
         found = replace(found, step=self._at_server(found.step, state.round))

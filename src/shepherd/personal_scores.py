@@ -28,6 +28,10 @@ class PersonalScore:
         Everybody's adapter and its own, on those.
     unseen_loss_shared, unseen_loss_personal : float
         The same on the run's hold-out.
+    own_weight, unseen_weight : float, optional
+        Where everybody's adapter and its own are mixed: what its own counts there, in the mean over the examples.
+    peft_weight : float, optional
+        What it counts in the adapter that is kept for PEFT, which has one weight for all examples.
     """
 
     client: str
@@ -37,6 +41,9 @@ class PersonalScore:
     own_loss_personal: float
     unseen_loss_shared: float
     unseen_loss_personal: float
+    own_weight: float | None = None
+    unseen_weight: float | None = None
+    peft_weight: float | None = None
 
     @property
     def own_change(self) -> float:

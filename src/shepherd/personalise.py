@@ -6,23 +6,23 @@ A personal model that is better on its own examples and worse on unseen ones has
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-import numpy as np
+from functools import cached_property
 
 from shepherd.client import ClientSide, own_adapter
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Adapter
-from shepherd.model.batch import load
-from shepherd.model.losses import ExampleLosses, example_losses
+from shepherd.model.batch import Example, load
 from shepherd.opening import Opening
 from shepherd.participation import Candidates
 from shepherd.personal_scores import PersonalScore, client_folder, personal_folder, read_scores, write_score
+from shepherd.personalisation.own_model import OwnModel, Tested
 from shepherd.preparation import Prepared, prepare
 from shepherd.run_directory import RunDirectory
 from shepherd.runs import Run
 from shepherd.state import RunState
-from shepherd.training import LocalTask
+from shepherd.training import LocalTask, Training
+from shepherd.tree import Tree
 
 
 class Personaliser:
@@ -56,7 +56,7 @@ class Personaliser:
         population = self._prepared.population
         everybody = Candidates(self._state.round, self.config.seed, population.sizes, population.names)
         self._opening = Opening(self._state, everybody, self.config.aggregation, self.config.capacity)
-        self._shared_unseen: ExampleLosses | None = None
+        self._shared_unseen: Tested | None = None
 
     @property
     def clients(self) -> Sequence[str]:
@@ -81,61 +81,65 @@ class Personaliser:
         """Make one client's own adapter, keep it as PEFT reads it, and test it."""
         model, state, residual = self._prepared.model, self._state, self._opening.residual
         model.rest_on(residual)
-        own = self._adapter(client)
+        own = self._own_model(client)
         directory = RunDirectory(client_folder(self.run.directory, self.clients[client]))
-        directory.write_adapter(own, model.peft_config(), residual, model.exported(own))
+        beneath = own.beneath or residual
+        directory.write_adapter(own.adapter, model.peft_config(), beneath, model.exported(own.adapter))
         rows = self._prepared.dealt.own_tests[client]
+        examples, unseen = load(self._prepared.examples, rows), self._unseen
         if self._shared_unseen is None:
-            self._shared_unseen = self._unseen(state.adapter)
+            self._shared_unseen = OwnModel(adapter=state.adapter).test(model, unseen)
+        on_own, on_unseen = own.test(model, examples), own.test(model, unseen)
         score = PersonalScore(
             client=self.clients[client],
             trained_on=int(self._prepared.population.sizes[client]),
             own_test=len(rows),
-            own_loss_shared=self._losses(state.adapter, rows).mean,
-            own_loss_personal=self._losses(own, rows).mean,
-            unseen_loss_shared=self._shared_unseen.mean,
-            unseen_loss_personal=self._unseen(own).mean,
+            own_loss_shared=OwnModel(adapter=state.adapter).test(model, examples).loss,
+            own_loss_personal=on_own.loss,
+            unseen_loss_shared=self._shared_unseen.loss,
+            unseen_loss_personal=on_unseen.loss,
+            own_weight=on_own.weight,
+            unseen_weight=on_unseen.weight,
+            peft_weight=own.weight,
         )
         write_score(self.run.directory, score)  # after the adapter: what has a score is done
         return score
 
-    def _adapter(self, client: int) -> Adapter:
-        """Return one client's own adapter, trained further where that is how it comes about."""
-        opening, population = self._opening, self._prepared.population
+    def _own_model(self, client: int) -> OwnModel:
+        """Return what one client computes with, its own adapter trained where that is how it comes about."""
         # The round after the last one is the address of what is drawn.
-        job = opening.job(client, self.config.rounds + 1)
-        kept, scope = job.kept("training"), opening.scope(client, self._side)
-        shared = scope.start(job.adapter, kept.get("own", {}))
+        job = self._opening.job(client, self.config.rounds + 1)
+        scope, view = self._opening.scope(client, self._side), self._prepared.population.client(client)
+        shared = scope.start(job.adapter, job.kept("training").get("own", {}))
+        own = own_adapter(job.kept("training"), shared)
         personalisation = self.config.personalisation
-        own = own_adapter(kept, shared) or shared
-        afterwards = personalisation.afterwards(self.config.training) if personalisation else None
-        if personalisation is None or afterwards is None:
-            return own
-        view = population.client(client)
-        task = LocalTask(
-            view.examples,
-            view.rows,
-            job.seed,
-            job.round,
-            job.rounds,
-            client,
-            told={**job.told, **personalisation.told(shared)},
-            # By itself a client need not leave a factor as it is, as it may have to in a round with others.
-            segments=None if scope.trainable.is_whole else scope.trainable.segments,
-        )
-        ((trained, _),) = afterwards.train_together(
-            self._prepared.model, [personalisation.start(shared, own)], [task]
-        )
+        if personalisation and (training := personalisation.afterwards(self.config.training)) is not None:
+            task = LocalTask(
+                view.examples,
+                view.rows,
+                job.seed,
+                job.round,
+                job.rounds,
+                client,
+                told={**job.told, **personalisation.told(shared)},
+                # By itself a client need not leave a factor as it is, as it may have to in a round with others.
+                segments=None if scope.trainable.is_whole else scope.trainable.segments,
+            )
+            begun, beneath = personalisation.start(shared, own), personalisation.beneath(shared, job.residual)
+            own = self._trained(begun, training, task, beneath)
+        if personalisation is None or own is None:  # who never took part has everybody's
+            return OwnModel(adapter=shared if own is None else own)
+        return personalisation.own_model(shared, own, view, job.seed, self._prepared.model)
+
+    def _trained(self, own: Adapter, training: Training, task: LocalTask, beneath: Tree) -> Adapter:
+        with self._prepared.model.resting_on(beneath):
+            ((trained, _),) = training.train_together(self._prepared.model, [own], [task])
         return trained
 
-    def _losses(self, adapter: Adapter, rows: np.ndarray) -> ExampleLosses:
-        self._prepared.model.write(adapter)
-        return example_losses(self._prepared.model, load(self._prepared.examples, rows))
-
-    def _unseen(self, adapter: Adapter) -> ExampleLosses:
-        self._prepared.model.write(adapter)
+    @cached_property
+    def _unseen(self) -> list[Example]:
         examples = self._prepared.evaluator.examples
-        return example_losses(self._prepared.model, load(examples, range(len(examples))))
+        return load(examples, range(len(examples)))
 
 
 def _refuse_impersonal(config: RunConfig) -> None:

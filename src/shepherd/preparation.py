@@ -47,6 +47,12 @@ class Dealt:
     allocated: Allocated
     own_tests: Sequence[np.ndarray] = ()
 
+    @property
+    def own_test_rows(self) -> int:
+        """How many rows of `train` nobody trains on; clients that are drawn on demand share rows, and none count."""
+        implicit = self.allocated.drawn_sizes is not None
+        return 0 if implicit else sum(map(len, self.own_tests))
+
     def heterogeneity(self) -> Heterogeneity:
         """Measure how differently the clients' categories are distributed; of a very large population, a sample."""
         return heterogeneity(self.allocated, self.train.categories())
@@ -110,10 +116,13 @@ def prepare(config: RunConfig) -> Prepared:
             "e.g. data.holdout.name=fraction data.holdout.fraction=0.05."
         )
     config.training.check_data(dealt.train)
+    names = dealt.allocated.names
+    config.participation.check(len(names))
     if config.system is not None:
-        config.system.check(dealt.allocated.names)
+        config.system.check(names)
+        config.system.check_cohort(config.participation.most_chosen(len(names)))
     model = load_model(config)
-    config.capacity.check(dealt.allocated.names, model.layout)
+    config.capacity.check(names, model.layout)
     config.coreset.prepare(model)
     examples = encoded(config, dealt.train, model)
     _say_truncated(examples, "examples", config.data.max_tokens)
@@ -141,7 +150,9 @@ def load_model(config: RunConfig) -> AdaptedModel:
     transformers.logging.set_verbosity_error()
     model = AdaptedModel(load_base(config.model), config.adapter, config.seed)
     if config.aggregation.changes_base:
-        model.check_can_rest()
+        model.check_can_rest("The aggregation", "aggregation.name=flexlora")
+    if config.personalisation is not None and config.personalisation.stacks:
+        model.check_can_rest("The personalisation", "personalisation.name=fine_tune")
     return model
 
 

@@ -23,6 +23,9 @@ from shepherd.model.exported import write_exported
 from shepherd.state import RunState, drop_uncommitted, filed_state, has_state, load_state, save_state
 from shepherd.tree import Tree
 
+#: Differences between two configs that are told.
+_SHOWN = 2
+
 
 class RunDirectory:
     """A run's folder.
@@ -42,6 +45,11 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.adapter = path / "adapter"
 
+    @property
+    def holds_a_run(self) -> bool:
+        """Whether anything was ever committed here."""
+        return self.config.exists() and has_state(self.checkpoints)
+
     def open(self, config: RunConfig, resume: bool) -> None:
         """Make the folder, or go back into it.
 
@@ -54,7 +62,7 @@ class RunDirectory:
             If there is a run already and `resume` is off, if it is of another config, or if the folder
             cannot be written.
         """
-        if self.config.exists() and has_state(self.checkpoints):
+        if self.holds_a_run:
             if not resume:
                 raise ShepherdError(
                     f"{self.path} already holds a run; add --resume to go on with it, or choose "
@@ -197,21 +205,39 @@ class RunDirectory:
 
     def _check_same(self, config: RunConfig) -> None:
         """Refuse to resume under another config; where a run is kept may change."""
-        stored = yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}
-        wanted = config.resolved()
-        before, now = _flat(stored), _flat(wanted)
-        differing = sorted(
-            key
-            for key in before.keys() | now.keys()
-            if not key.startswith("run.") and before.get(key) != now.get(key)
-        )
-        if differing:
-            key = differing[0]
-            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        before = _flat(yaml.safe_load(self.config.read_text(encoding="utf-8")) or {})
+        now = _flat(config.resolved())
+        if differing := _differing(before, now):
+            said = [_difference(key, before.get(key), now.get(key)) for key in differing[:_SHOWN]]
+            more = len(differing) - len(said)
+            rest = f", and {more} more {'difference' if more == 1 else 'differences'}" if more else ""
             raise ShepherdError(
-                f"{self.path} was run with {key}={before.get(key)!r}, not {now.get(key)!r}{more}; resume with "
-                "its own config.yaml, or choose another run.name."
+                f"{self.path} was run {' and '.join(said)}{rest}; resume with its own config.yaml, or choose another "
+                "run.name."
             )
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the keys whose values differ, but for where the run is kept; of another algorithm its name alone."""
+    keys = sorted(
+        key
+        for key in before.keys() | now.keys()
+        if not key.startswith("run.") and before.get(key) != now.get(key)
+    )
+    others = tuple(key.removesuffix("name") for key in keys if key.endswith(".name"))
+    return [key for key in keys if not _below(key, others)]
+
+
+def _below(key: str, sections: Sequence[str]) -> bool:
+    """Say whether a key is a setting of one of the sections, and not the section's name."""
+    return any(key.startswith(section) and key != f"{section}name" for section in sections)
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    """Return how a run was configured, and how it is now, where nothing stands for a key that is not set."""
+    if before is None:
+        return f"without {key}={now}"
+    return f"with {key}={before}, not {'without it' if now is None else now}"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -25,7 +25,7 @@ from shepherd.report.record import Record, read_record
 from shepherd.run_directory import RunDirectory
 from shepherd.simulation import Workload
 from shepherd.state import RunState
-from shepherd.surroundings import surroundings
+from shepherd.surroundings import parameters, surroundings
 from shepherd.torchrun import started_by_torchrun
 from shepherd.trackers import start_trackers
 
@@ -223,18 +223,21 @@ def _federation(
 
 def _work(config: RunConfig, prepared: Prepared) -> Workload:
     """Return what training asks of a simulated device."""
-    return Workload.of(prepared.model, prepared.examples, config.training)
+    beside = config.personalisation.beside(config.training) if config.personalisation else None
+    counts = parameters(config, prepared.model)
+    return Workload.of(prepared.model, prepared.examples, config.training, beside, counts)
 
 
 def _environment(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     """Say what the run rests on, and what training chose by itself."""
-    dealt = prepared.dealt
+    dealt, own_tests = prepared.dealt, prepared.dealt.own_test_rows
     data = {
         "source": dealt.train.source,
         "training_fingerprint": dealt.train.fingerprint(),
         "holdout_fingerprint": dealt.test.fingerprint(),
         "encoded_fingerprint": prepared.examples.fingerprint,
-        "training_rows": len(dealt.train),
+        "training_rows": len(dealt.train) - own_tests,
+        **({"own_test_rows": own_tests} if own_tests else {}),
         "holdout_rows": len(dealt.test),
         "truncated_rows": prepared.examples.truncated,
     }

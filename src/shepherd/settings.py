@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from shepherd.errors import ShepherdError
 
 #: Web addresses, which may hold a password, and a place where people paste their key.
 _SECRET = re.compile(r"://|@|key_variable")
+#: What YAML reads as one word, where a person meant a key and its value; not a web address or a drive.
+_NO_SPACE = re.compile(r"[A-Za-z_.]+:(?![/\\])\S")
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -21,8 +24,19 @@ def nearest(word: str, known: list[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
 
 
+def missing_space(text: str) -> str:
+    """Return ``"; write a space after the colon: 'name: quantise'"`` for ``name:quantise``; nothing for the rest."""
+    if not _NO_SPACE.match(text):
+        return ""
+    key, _, value = text.split()[0].partition(":")
+    return f"; write a space after the colon: '{key}: {value}'"
+
+
 class Settings(BaseModel):
-    """A frozen set of named values that refuses keys it does not know, naming the nearest it does."""
+    """A frozen set of named values that refuses keys it does not know, naming the nearest it does.
+
+    A field without a default has ``examples``: what is said of a value that is not given shows the first.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,15 +46,24 @@ class Settings(BaseModel):
         if isinstance(values, Mapping):
             for key in values:
                 if key not in cls.model_fields:
-                    raise ValueError(
-                        f"there is no key '{key}' here{nearest(str(key), list(cls.model_fields))}"
-                    )
+                    known = missing_space(str(key)) or nearest(str(key), list(cls.model_fields))
+                    raise ValueError(f"there is no key '{key}' here{known}")
+            cls._refuse_missing_keys(values)
         return values
+
+    @classmethod
+    def _refuse_missing_keys(cls, values: Mapping[Any, Any]) -> None:
+        for key, field in cls.model_fields.items():
+            if field.is_required() and key not in values:
+                about = {"key": key, "example": str((field.examples or [""])[0])}
+                raise PydanticCustomError("not_given", "it has no {key}", about)
 
 
 def first_mistake(error: ValidationError) -> str:
     """Say the first mistake in one sentence; what may hold a password or a key is not repeated."""
     first = error.errors()[0]
+    if first["type"] == "not_given":
+        return _not_given(first["loc"], **first["ctx"])
     key, message = ".".join(map(str, first["loc"])), first["msg"]
     message = message.removeprefix("Value error, ").rstrip(".")
     given = first.get("input")
@@ -48,6 +71,16 @@ def first_mistake(error: ValidationError) -> str:
     shown = f" (given: {given!r})" if tells else ""
     end = "" if message.endswith("?") and not shown else "."
     return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"
+
+
+def _not_given(place: tuple[int | str, ...], key: str, example: str) -> str:
+    """Say that a key has no value and, where one is known, what a value looks like."""
+    whole = ".".join(map(str, (*place, key)))
+    # What is in a list has no key of its own on the command line.
+    listed = any(isinstance(part, int) for part in place)
+    shown = f"{key}: {example}" if listed else f"{whole}={example}"
+    shown = f"'{shown}'" if " " in example else shown  # for the shell
+    return f"{whole} is not given, and has no default" + (f"; set it, e.g. {shown}." if example else ".")
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 
-from shepherd.settings import Settings, nearest
+from shepherd.settings import Settings, missing_space, nearest
 
 __all__ = ["OneOf", "Strategy", "nearest", "one_of"]
 
@@ -67,7 +67,8 @@ class OneOf:
             return table[name]
         if "." not in name:
             what = self.kind.__name__.lower()
-            raise ValueError(f"there is no {what} called '{name}'{nearest(name, list(table))}")
+            known = missing_space(name) or nearest(name, list(table))
+            raise ValueError(f"there is no {what} called '{name}'{known}")
         module, _, attribute = name.rpartition(".")
         try:
             found = getattr(importlib.import_module(module), attribute)

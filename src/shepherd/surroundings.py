@@ -25,10 +25,11 @@ def surroundings(config: RunConfig, model: AdaptedModel, data: Mapping[str, Any]
     Returns
     -------
     dict
-        ``versions``, ``machine``, ``git_commit``, ``data``, ``base_model``, and ``parameters``, how many are frozen
-        and how many are trained. What only some runs rest on is added to it.
+        ``versions``, ``machine``, ``git_commit``, ``data``, ``base_model``, ``parameters``, how many are frozen
+        and how many are trained, and ``adapter``, whether it leaves the base as it is until it is trained. What
+        only some runs rest on is added to it.
     """
-    frozen, trainable = model.counts()
+    frozen, trainable = parameters(config, model)
     return {
         "versions": versions(),
         "machine": describe_machine(model.device),
@@ -40,4 +41,20 @@ def surroundings(config: RunConfig, model: AdaptedModel, data: Mapping[str, Any]
             "dtype": str(model.base.model.dtype).removeprefix("torch."),
         },
         "parameters": {"frozen": frozen, "trainable": trainable},
+        "adapter": {"starts_at_base": config.adapter.starts_at_base},
     }
+
+
+def parameters(config: RunConfig, model: AdaptedModel) -> tuple[int, int]:
+    """Return how many parameters stay as they are and how many clients train in any round of the run.
+
+    What the aggregation leaves to nobody, as ``ffa`` does LoRA's A, is not trained, though the adapter holds it.
+    """
+    frozen, trainable = model.counts()
+    layout, rounds = model.layout, range(max(1, config.rounds))
+    resting = sum(
+        size
+        for name, size in zip(layout.names, layout.sizes, strict=True)
+        if not any(config.aggregation.role(name, round).is_trained for round in rounds)
+    )
+    return frozen + resting, trainable - resting

@@ -11,6 +11,8 @@ from safetensors.torch import load, save
 
 Tree = Mapping[str, Any]
 _VALUES = "$values"
+#: Bytes that safetensors' header has of one tensor, beside its name, at most; shapes have few axes.
+_OF_EACH = 256
 
 
 def pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
@@ -38,6 +40,14 @@ def to_bytes(tree: Tree) -> bytes:
     text = json.dumps(pack(tree, "tree", tensors))
     tensors[_VALUES] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     return save_tensors(tensors)
+
+
+def most_bytes(tree: Tree) -> int:
+    """Return how many bytes `to_bytes` makes of `tree` at most, a few hundred a tensor too many; none is copied."""
+    tensors: dict[str, torch.Tensor] = {}
+    text = json.dumps(pack(tree, "tree", tensors))
+    named = sum(tensor.nbytes + len(json.dumps(path)) for path, tensor in tensors.items())
+    return named + len(text) + _OF_EACH * (len(tensors) + 1)
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:

@@ -54,7 +54,8 @@ def test_a_quantised_base_takes_nothing_that_is_added(rule: str) -> None:
 @pytest.mark.parametrize("rule", sorted(LORA_RULES))
 def test_another_adapter_than_lora_has_no_factors(rule: str) -> None:
     message = refused(aggregation=rule, adapter="dora")
-    assert "needs LoRA's A and B, and adapter.name=dora" in message
+    assert "needs an adapter of LoRA's A and B and nothing else, and adapter.name=dora is another" in message
+    assert "set adapter.name=lora, or choose another aggregation: " in message
     assert "fedavg" in named(message)
     assert not named(message) & LORA_RULES
     assert "measure_error" in refused(aggregation={"measure_error": True}, adapter="dora")
@@ -73,6 +74,11 @@ def test_updates_of_older_adapters_do_not_fit_new_factors(rule: str) -> None:
     message = refused(aggregation=rule, system=system)
     assert f"aggregation.name={rule} cannot use updates of older adapters" in message
     assert {"fedavg", "ffa", "hetlora"} <= named(message)
+
+
+def test_what_is_never_averaged_has_no_error_of_averaging() -> None:
+    said = refused(aggregation={"name": "fedsa", "measure_error": True})
+    assert "under aggregation.name=fedsa B stays at its client; leave it out" in said
 
 
 @pytest.mark.parametrize("tau", [0, -0.5, 1.5])

@@ -12,10 +12,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from shepherd.export import export_merged
-from shepherd.preparation import deal, evaluator_of
+from shepherd.preparation import deal, evaluator_of, load_model
 from shepherd.runs import Run, execute, load_run
 from shepherd.study.bases import LoadedBase
 from shepherd.study.respondents import open_respondent
+from shepherd.surroundings import parameters
 from tiny_runs import lines, named
 
 RULES: dict[str, dict[str, Any]] = {
@@ -74,6 +75,19 @@ def test_clients_of_different_ranks_and_modules_learn_together(short: dict[str, 
 def _loss(run: Run) -> float:
     evaluator = evaluator_of(run.config, deal(run.config).test, run.model)
     return float(evaluator.evaluate(run.model, run.adapter(), 2, 2).line["loss"])
+
+
+def test_only_what_some_round_trains_is_trainable(short: dict[str, Any]) -> None:
+    def counted(rule: str) -> tuple[int, int]:
+        config = named(short, rule, aggregation={"name": rule})
+        return parameters(config, load_model(config))
+
+    frozen, trainable = counted("fedavg")
+    layout = load_model(named(short, "fedavg")).layout
+    a = sum(size for name, size in zip(layout.names, layout.sizes, strict=True) if "lora_A" in name)
+    assert 0 < a < trainable
+    assert counted("ffa") == counted("fedsvd") == (frozen + a, trainable - a)
+    assert counted("rolora") == (frozen, trainable)  # by turns
 
 
 def test_what_travels(short: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Three sites' files and a hold-out, in the layout that the simulator reads as clients."""
+"""Three sites: their files and a hold-out, in the layout that the simulator reads as clients, and what answers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from shepherd.data.instructions import read_instructions
+from shepherd.deploy.settings import Limits, SiteSettings
+from shepherd.deploy.site import Site
 
 NAMES = ["anna", "berta", "carla"]
 
@@ -27,6 +29,20 @@ def write_site_files(folder: Path, each: int = 20, held_out: int = 12) -> Path:
 def file_of(folder: Path, name: str) -> Path:
     """Return a site's file."""
     return folder / f"local_training_{NAMES.index(name)}.jsonl"
+
+
+def site(name: str, files: Path, folder: Path, base: Path, **limits: Any) -> Site:
+    """Return one of the sites, which allows the base and any number of sites unless told otherwise."""
+    allowed = Limits(base_models={str(base): "any"}, **{"fewest_sites": 1, **limits})
+    settings = SiteSettings(
+        federation="0" * 16,
+        federation_name="test",
+        site=name,
+        address="localhost:1",
+        threads=1,
+        limits=allowed,
+    )
+    return Site(settings, str(file_of(files, name)), folder / name)
 
 
 def all_sites(folder: Path) -> dict[str, Any]:

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import torch
 from memory_link import MemoryLink
-from site_files import NAMES, all_sites, file_of, write_site_files
+from site_files import NAMES, all_sites, file_of, site, write_site_files
 
 from shepherd.config import RunConfig
 from shepherd.deploy.coordinator import Coordinator
-from shepherd.deploy.settings import FederationSettings, Limits, SiteSettings
+from shepherd.deploy.settings import FederationSettings
 from shepherd.deploy.site import Site
 from shepherd.deploy.wire import Envelope
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.runs import execute
+from shepherd.tree import most_bytes
 from tiny_runs import Stop, adapter_bytes, lines, named, tiny_values
 
 FEDHDS = {"name": "fedhds", "smallest_group": 2}
@@ -38,19 +39,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def values(tiny_base: Path, tmp_path: Path, files: Path) -> dict[str, Any]:
     """A tiny run over the three clients."""
     return tiny_values(tiny_base, tmp_path, **all_sites(files))
-
-
-def site(name: str, files: Path, folder: Path, base: Path, **limits: Any) -> Site:
-    allowed = Limits(base_models={str(base): "any"}, **{"fewest_sites": 1, **limits})
-    settings = SiteSettings(
-        federation="0" * 16,
-        federation_name="test",
-        site=name,
-        address="localhost:1",
-        threads=1,
-        limits=allowed,
-    )
-    return Site(settings, str(file_of(files, name)), folder / name)
 
 
 @pytest.fixture
@@ -143,14 +131,39 @@ def test_what_a_site_says_that_its_training_cannot_is_dropped_with_its_reason(
     ]
 
 
-def test_what_sites_do_not_tell_is_refused_before_anybody_is_waited_for(
-    values: dict[str, Any], link: MemoryLink
+def test_what_no_site_would_read_is_refused_before_anybody_is_waited_for(
+    values: dict[str, Any], link: MemoryLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for section, strategy in (("participation", {"name": "coverage"}), ("aggregation", "group_weighted")):
-        config = named(values, section, **{section: strategy})
-        with pytest.raises(ShepherdError, match=r"needs to know the categories of every site's examples"):
-            over(link, config).run()
+    monkeypatch.setattr("shepherd.deploy.wire.LARGEST_BODY", 5000)
+    training = {"lr": 1e-2, "batch_size": 4, "correction": "scaffold"}
+    config = named(values, "large", aggregation="scaffold", training=training)
+    said = r"In round 1, what aggregation\.name=scaffold tells .* bytes, .* at most 5,000; .*name=fedavg"
+    with pytest.raises(ShepherdError, match=said):
+        over(link, config).run()
     assert link.sent == {}
+
+
+def test_what_grew_too_large_is_refused_with_every_round_kept(
+    values: dict[str, Any], link: MemoryLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {"name": "fedex"}
+
+    class Bound(Observer):
+        def committed(self, state: Any, _: Any) -> None:
+            if state.round == 1:
+                most = most_bytes({"residual": state.aggregation["residual"]}) + 10_000
+                monkeypatch.setattr("shepherd.deploy.wire.LARGEST_BODY", most)
+
+    config = named(values, "grown", aggregation=rule)
+    said = (
+        r"In round 3, what aggregation\.name=fedex adds to the base's weights has .*name=flexlora or fedavg"
+    )
+    with pytest.raises(ShepherdError, match=said):
+        over(link, config, observers=[Bound()]).run()
+    assert [asked.kind for asked in link.sent["anna"]] == ["hello", "train", "train"]
+    with pytest.raises(ShepherdError, match=r"In round 3, .*Every committed round is kept\."):
+        over(link, config).run(resume=True)
+    assert len(link.sent["anna"]) == 3
 
 
 def test_what_a_stateful_site_keeps_stays_at_the_site(

@@ -24,13 +24,16 @@ from shepherd.model.adapter import Adapter
 
 LAYOUT = Adapter({"a": torch.zeros(2)}).layout
 MODEL: Any = SimpleNamespace(base=SimpleNamespace(fingerprint="the base"), layout=LAYOUT)
+DRAWN = [0.5, -0.25000003]  # of another processor
 HONEST = Introduction(
     examples=20,
     truncated=0,
     held_out=2,
+    categories={},
     data="its data",
     base="the base",
     layout=layout_digest(LAYOUT),
+    drawn=[0.5, -0.25],
     versions=versions(),
     threads=1,
     device="cpu",
@@ -52,7 +55,7 @@ def link() -> MemoryLink:
 
 
 def joined(link: MemoryLink, minimum: int = 2, begun: Membership | None = None) -> Membership:
-    return join(link, ["anna", "berta", "carla"], {"rounds": 3}, MODEL, PATIENCE, begun, minimum)
+    return join(link, ["anna", "berta", "carla"], {"rounds": 3}, MODEL, DRAWN, PATIENCE, begun, minimum)
 
 
 def test_whoever_fits_takes_part_in_the_order_of_the_federation(link: MemoryLink, tmp_path: Path) -> None:
@@ -80,12 +83,22 @@ def test_too_few_are_named(link: MemoryLink) -> None:
     [
         ({"base": "another"}, "its base model has other weights"),
         ({"layout": "another"}, "compare the releases of peft"),
+        (
+            {"drawn": [0.5, 0.25], "versions": {**versions(), "torch": "2.6.0"}},
+            "it draws other random values .* the same versions of torch and peft on both .it has 2.6.0 and ",
+        ),
+        ({"drawn": []}, "it draws other random values"),
+        ({"drawn": [0.5, "-0.25"]}, "'drawn' that is no"),
+        ({"drawn": [0.5] * 65}, "'drawn' that is no"),
         ({"examples": 0}, "it has no examples to train on"),
         ({"versions": {"shepherd": "0.0.9"}}, "it has fedshepherd 0.0.9, and the coordinator"),
         ({"versions": {}}, r"it has fedshepherd \?, and"),
         ({"versions": {"shepherd": "9" + "x" * 99}}, r"it has fedshepherd 9x{19}, and"),
         ({"versions": {"shepherd": "9\x1b[2J"}}, "'versions' that is no"),
         ({"examples": -1}, "'examples'"),
+        ({"categories": {"open_qa": 20}}, "it says of its categories what is not so, or was not asked"),
+        ({"categories": {"open_qa": -1}}, "'categories' that is no"),
+        ({"categories": {"open\x1bqa": 20}}, "'categories' that is no"),
     ],
 )
 def test_who_does_not_fit_is_left_out_and_said_why(
@@ -156,10 +169,10 @@ def test_a_run_of_few_may_be_resumed_by_as_few(link: MemoryLink) -> None:
 def test_a_site_that_was_removed_is_not_asked_on_resuming(link: MemoryLink) -> None:
     begun = joined(link)
     link.sent.clear()
-    assert join(link, ["anna", "carla"], {}, MODEL, PATIENCE, begun, 2) == begun
+    assert join(link, ["anna", "carla"], {}, MODEL, DRAWN, PATIENCE, begun, 2) == begun
     assert set(link.sent) == {"anna", "carla"}
     with pytest.raises(ShepherdError, match=r"Only 2 of 3 .*missing: berta"):
-        join(link, ["anna", "carla"], {}, MODEL, PATIENCE, begun, 3)
+        join(link, ["anna", "carla"], {}, MODEL, DRAWN, PATIENCE, begun, 3)
 
 
 @pytest.mark.parametrize(

@@ -330,6 +330,7 @@ def test_every_free_text_that_a_site_follows_has_been_thought_about() -> None:
         "IA3.targets",
         "KSeed.only",
         "Lora.targets",
+        "LoraSB.targets",
         "Perplexity.matched",
         "PromptTuning.text",  # only ever tokens
         "Random.matched",

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 from memory_link import MemoryLink
-from site_files import NAMES, all_sites, file_of, write_site_files
+from site_files import NAMES, all_sites, site, write_site_files
 
 from shepherd.config import RunConfig
 from shepherd.deploy.coordinator import Coordinator
-from shepherd.deploy.settings import FederationSettings, Limits, SiteSettings
-from shepherd.deploy.site import Site
+from shepherd.deploy.settings import FederationSettings
 from shepherd.deploy.wire import Envelope
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
@@ -41,20 +40,9 @@ def values(tiny_base: Path, tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def link(values: dict[str, Any], tmp_path: Path, tiny_base: Path) -> MemoryLink:
     """The three sites."""
-
-    def site(name: str) -> Site:
-        limits = Limits(base_models={str(tiny_base): "any"}, fewest_sites=1)
-        settings = SiteSettings(
-            federation="0" * 16,
-            federation_name="test",
-            site=name,
-            address="localhost:1",
-            threads=1,
-            limits=limits,
-        )
-        return Site(settings, str(file_of(tmp_path / "clients", name)), tmp_path / "sites" / name)
-
-    return MemoryLink({name: site(name).answer for name in NAMES})
+    return MemoryLink(
+        {name: site(name, tmp_path / "clients", tmp_path / "sites", tiny_base).answer for name in NAMES}
+    )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def says(**changes: Any) -> Callable[[Envelope], Envelope]:
 
 
 def evaluated(sites: dict[str, Any], **refused: str) -> dict[str, Any]:
-    said = Introduction(9, 0, 3, "data", "base", "layout", {}, 1, "cpu")
+    said = Introduction(9, 0, 3, {}, "data", "base", "layout", [], {}, 1, "cpu")
     members = Membership("run", dict.fromkeys(sites, said), refused)
     config = RunConfig(rounds=1)
     evaluation = SiteEvaluation(config, MemoryLink(sites), members, {}, Patience(0.2, poll_s=0.001))
@@ -60,6 +60,21 @@ def test_who_answers_nonsense_is_left_out(odd: Any, caplog: pytest.LogCaptureFix
     assert record.message.startswith("Site 'berta' does not evaluate after round 1: ")
     with pytest.raises(ShepherdError, match="No site evaluated"):
         evaluated({"berta": odd})
+
+
+def test_what_no_site_would_read_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shepherd.deploy.wire.LARGEST_BODY", 4000)
+    link, said = (
+        MemoryLink({"anna": says()}),
+        Introduction(9, 0, 3, {}, "data", "base", "layout", [], {}, 1, "cpu"),
+    )
+    told = {"aggregation": {"name": "fedex"}, "coreset": {"name": "full"}}
+    members, patience = Membership("run", {"anna": said}), Patience(0.2, poll_s=0.001)
+    evaluation = SiteEvaluation(RunConfig(rounds=1), link, members, told, patience)
+    factors = {"q_proj": {"left": torch.zeros(500, 1), "right": torch.zeros(1, 500)}}
+    with pytest.raises(ShepherdError, match=r"what aggregation\.name=fedex adds to the base's weights"):
+        evaluation(Adapter({"a": torch.zeros(2)}), 1, factors)
+    assert link.sent == {}
 
 
 def test_who_no_longer_fits_is_not_asked(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from shepherd.deploy.messages import Evaluation, Introduction, Summary, Told
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.wire import KINDS, Envelope, declared, read_tree
-from shepherd.tree import to_bytes
+from shepherd.tree import most_bytes, pack, to_bytes
 
 _DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]
 _KEYS = st.text("abcdefgh_0é", min_size=1, max_size=4)
@@ -77,6 +77,14 @@ def test_what_is_sent_is_read(kind: str, run: str, round: int, body: Any, adapte
     assert (read.kind, read.run, read.round, read.adapter, read.error) == (kind, run, round, adapter, "No.")
     assert same(read.body, body)
     assert all(type(value) in (int, str) for value in sent.header().values())
+
+
+@given(_TREES)
+def test_no_tree_is_longer_than_was_reckoned(tree: Any) -> None:
+    tensors: dict[str, torch.Tensor] = {}
+    pack(tree, "tree", tensors)
+    written = len(to_bytes(tree))
+    assert written <= most_bytes(tree) <= written + 300 * (len(tensors) + 1)
 
 
 def test_an_answer_belongs_to_one_question() -> None:
@@ -228,7 +236,11 @@ def test_a_message_that_was_not_declared_so_is_refused(kind: Any, tree: dict[str
 
 def test_versions_are_texts_by_name() -> None:
     texts = dict.fromkeys(("data", "base", "layout", "device"), "x")
-    said: dict[str, Any] = texts | dict.fromkeys(("examples", "truncated", "held_out", "threads"), 1)
+    said: dict[str, Any] = (
+        texts
+        | {"drawn": [0.5], "categories": {"a": 1}}
+        | dict.fromkeys(("examples", "truncated", "held_out", "threads"), 1)
+    )
     assert declared(Introduction, {**said, "versions": {"a": "1"}}).versions == {"a": "1"}
     with pytest.raises(Refused, match="'versions'"):
         declared(Introduction, {**said, "versions": {"a": 1}})
@@ -248,7 +260,11 @@ def test_versions_are_texts_by_name() -> None:
 )
 def test_texts_that_no_file_or_terminal_can_take_are_refused(part: str, value: Any) -> None:
     texts = dict.fromkeys(("data", "base", "layout", "device"), "x")
-    said: dict[str, Any] = texts | dict.fromkeys(("examples", "truncated", "held_out", "threads"), 1)
+    said: dict[str, Any] = (
+        texts
+        | {"drawn": [0.5], "categories": {"a": 1}}
+        | dict.fromkeys(("examples", "truncated", "held_out", "threads"), 1)
+    )
     with pytest.raises(Refused, match=f"'{part}'"):
         declared(Introduction, {**said, "versions": {"a": "1"}, part: value})
 

@@ -112,7 +112,8 @@ def test_logits_made_in_parts_change_no_loss_and_no_gradient(
     expected = torch.autograd.grad(whole.sum(), leaves)
     monkeypatch.setattr("shepherd.model.adapted._MOST_LOGITS", 3 * model.vocabulary)
     parts = model.token_losses(batch)
-    assert torch.equal(parts, whole)
+    # Some processors multiply smaller matrices in another order.
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=0)
     for found, wanted in zip(torch.autograd.grad(parts.sum(), leaves), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
 

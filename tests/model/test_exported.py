@@ -125,7 +125,7 @@ def test_a_base_without_plain_layers_takes_nothing() -> None:
         Base(base.eval(), None, torch.device("cpu"), "tiny gpt2", ""), Lora(rank=2, targets=["c_attn"]), 0
     )
     with pytest.raises(ShepherdError, match=r"c_attn.*belongs to no plain linear layer"):
-        model.check_can_rest()
+        model.check_can_rest("The aggregation", "aggregation.name=flexlora")
 
 
 def test_a_base_that_was_half_changed_is_put_back(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from shepherd.model.kinds import (
     Full,
     KSeed,
     Lora,
+    LoraSB,
     PrefixTuning,
     PromptTuning,
     PTuning,
@@ -49,6 +50,7 @@ OF_PEFT: dict[str, AdapterKind] = {
     "lora on one layer": Lora(rank=2, layers=[1]),
     "lora on names in one layer": Lora(rank=2, targets=["q_proj"], layers=[0]),
     "dora": Dora(rank=2),
+    "lora_sb": LoraSB(rank=4, directions="base"),
     "ia3": IA3(),
     "ia3 on names": IA3(targets=["q_proj", "up_proj"], feedforward=[]),
     **VIRTUAL,
@@ -138,7 +140,7 @@ def test_the_engines_gradient_is_that_of_a_naive_forward(
     assert float((model.gradient - expected).norm()) < 1e-4 * float(expected.norm())
 
 
-@pytest.mark.parametrize("name", ["prompt", "prefix", "ia3", "full"])
+@pytest.mark.parametrize("name", ["lora_sb", "prompt", "prefix", "ia3", "full"])
 def test_what_is_forgotten_and_computed_again_gives_the_same_gradient(
     adapted: Adapted, examples: EncodedExamples, name: str
 ) -> None:
@@ -150,7 +152,7 @@ def test_what_is_forgotten_and_computed_again_gives_the_same_gradient(
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["prompt", "ptuning", "prefix", "full"])
+@pytest.mark.parametrize("name", ["lora_sb", "prompt", "ptuning", "prefix", "full"])
 def test_lanes_change_no_bit(
     adapted: Adapted, examples: EncodedExamples, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +202,7 @@ def test_an_untuned_and_an_unloaded_model_are_the_base(
     assert not any(parameter.requires_grad for parameter in unloaded.parameters())
 
 
-@pytest.mark.parametrize("name", [*VIRTUAL, "ia3", "dora", "full"])
+@pytest.mark.parametrize("name", [*VIRTUAL, "ia3", "dora", "lora_sb", "full"])
 def test_answers_side_by_side_are_those_of_one_token_after_another(adapted: Adapted, name: str) -> None:
     model = adapted(DIFFERENTIABLE[name])
     prompts = [[5, 8, 30], [70, 4], [9, 9, 12, 60, 33]]
@@ -239,7 +241,7 @@ def test_virtual_tokens_are_no_part_of_an_example(
     np.testing.assert_allclose(shared[0], torch.cat(whole).numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["prompt", "ptuning", "prefix", "ia3", "dora", "full", "bitfit"])
+@pytest.mark.parametrize("name", ["prompt", "ptuning", "prefix", "ia3", "dora", "lora_sb", "full", "bitfit"])
 def test_trainer_and_engine_take_the_same_steps(
     adapted: Adapted, examples: EncodedExamples, name: str
 ) -> None:
@@ -256,7 +258,7 @@ def test_trainer_and_engine_take_the_same_steps(
 
 def test_kinds_say_who_computes(adapted: Adapted) -> None:
     said = {name: Engine().chosen(adapted(DIFFERENTIABLE[name]))["forward"] for name in DIFFERENTIABLE}
-    assert said["lora"] == said["lora on one layer"] == "fused LoRA"
+    assert said["lora"] == said["lora on one layer"] == said["lora_sb"] == "fused LoRA"
     assert said["dora"] == said["ia3"] == "peft"
     assert said["prefix"] == said["prompt"] == "virtual tokens in the backbone"
     assert said["full"] == said["bitfit"] == "base"

@@ -14,6 +14,7 @@ from shepherd.participation import (
     Coverage,
     DivFL,
     FedCS,
+    Only,
     Oort,
     Participation,
     PowerOfChoice,
@@ -33,7 +34,7 @@ COUNTED: list[CountedParticipation] = [
     Oort(count=3),
     DivFL(count=3),
     Coverage(count=3),
-    FedCS(count=3, deadline_seconds=1e6),
+    FedCS(count=3, deadline_s=1e6),
 ]
 IDS = [f"{rule.name} {getattr(rule, 'losses', '')}".strip() for rule in COUNTED]
 
@@ -112,9 +113,13 @@ def test_trace_chooses_nobody_where_nobody_is_there() -> None:
     [
         ({"name": "random", "over_selection": 1.3}, "without a simulated system nobody is late"),
         ({"name": "trace"}, "needs to know when devices are available; set system, or .*name=random"),
-        ({"name": "fedcs", "deadline_seconds": 9}, "needs to know how fast devices are; set system"),
-        ({"name": "fedcs"}, "deadline_seconds"),
-        ({"name": "fedcs", "deadline_seconds": 0}, "greater than 0"),
+        ({"name": "fedcs", "deadline_s": 9}, "needs to know how fast devices are; set system"),
+        ({"name": "fedcs"}, "deadline_s"),
+        (
+            {"name": "fedcs", "deadline_seconds": 9},
+            "no key 'deadline_seconds' here; did you mean 'deadline_s'",
+        ),
+        ({"name": "fedcs", "deadline_s": 0}, "greater than 0"),
         ({"name": "weighted", "fraction": 0.1, "count": 2}, "fraction or count, not both"),
         ({"name": "oort", "over_selection": 0.9}, "greater than or equal to 1"),
         ({"name": "oort", "cut_off": 1.1}, "less than or equal to 1"),
@@ -134,6 +139,31 @@ def test_settings_that_cannot_serve_are_refused_in_a_sentence(
 def test_drawing_fewer_than_take_part_or_more_than_there_are_is_refused(rule: Participation) -> None:
     with pytest.raises(ShepherdError, match=r"participation\.drawn is .* from 3 to 10"):
         rule.select(everybody(10), {})
+
+
+@pytest.mark.parametrize(
+    ("participation", "said"),
+    [
+        (Random(count=11), r"participation\.count is 11 but there are only 10 clients"),
+        (PowerOfChoice(count=3, drawn=2), r"participation\.drawn is 2"),
+        (Coverage(count=3, drawn=11), r"participation\.drawn is 11"),
+        (Only(clients=[3, 10]), "names client 10, but clients run from 0 to 9"),
+        (Trace(then=Only(clients=[-1])), "names client -1"),
+    ],
+)
+def test_whom_there_is_nobody_of_is_refused_before_anybody_is_chosen(
+    participation: Participation, said: str
+) -> None:
+    with pytest.raises(ShepherdError, match=said):
+        participation.check(10)
+
+
+def test_polling_is_refused_where_no_cohort_is_chosen() -> None:
+    values = {"system": "fedbuff", "participation": {"name": "trace", "then": {"name": "power_of_choice"}}}
+    with pytest.raises(ShepherdError, match="asks one client after another, at random; give it losses=last"):
+        parse_config(values)
+    values["participation"] = {"name": "power_of_choice", "losses": "last", "fraction": 1.0}
+    assert parse_config(values).system is not None
 
 
 def test_a_strategy_that_does_not_say_may_choose_everybody() -> None:

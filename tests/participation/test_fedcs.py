@@ -44,14 +44,14 @@ def test_as_many_as_the_deadline_allows_of_those_that_are_drawn(
     candidates = Candidates(2, 0, sizes, devices=Devices(seconds))
     drawn = Random(fraction=fraction).select(candidates, {})
     expected = greedy({client: seconds[client] * sizes[client] for client in drawn}, deadline)
-    assert FedCS(fraction=fraction, deadline_seconds=deadline).select(candidates, {}) == expected
+    assert FedCS(fraction=fraction, deadline_s=deadline).select(candidates, {}) == expected
 
 
 def test_without_devices_it_is_refused() -> None:
     with pytest.raises(ShepherdError, match="needs a system that says how fast devices are"):
-        FedCS(count=1, deadline_seconds=1).select(Candidates(0, 0, [1]), {})
+        FedCS(count=1, deadline_s=1).select(Candidates(0, 0, [1]), {})
 
 
 def test_devices_are_a_protocol_that_any_object_may_follow() -> None:
     devices: Any = Devices([1.0])
-    assert FedCS(count=1, deadline_seconds=1).select(Candidates(0, 0, [1], devices=devices), {}) == [0]
+    assert FedCS(count=1, deadline_s=1).select(Candidates(0, 0, [1], devices=devices), {}) == [0]

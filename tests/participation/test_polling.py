@@ -59,7 +59,7 @@ def test_coverage_is_told_the_categories_of_every_client(tiny: dict[str, Any]) -
 
 
 def test_a_round_of_nobody_leaves_the_adapter_as_it_was(tiny: dict[str, Any]) -> None:
-    participation = {"name": "fedcs", "count": 2, "deadline_seconds": 1e-12}
+    participation = {"name": "fedcs", "count": 2, "deadline_s": 1e-12}
     config = named(tiny, "nobody", rounds=2, participation=participation, system={"name": "synchronous"})
     execute(config)
     found = lines(config)

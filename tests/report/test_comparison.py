@@ -22,6 +22,7 @@ from shepherd.report.comparison_table import (
     to_markdown,
 )
 from shepherd.report.latex import escaped, latex
+from shepherd.report.narrow import in_parts
 from shepherd.report.record import read_record
 from shepherd.report.table_files import FORMS, Document, form_of, write_document
 
@@ -91,11 +92,27 @@ def test_the_terminal_table_fits_and_marks_the_best(comparison: Comparison) -> N
     assert [getattr(cell, "style", "") for cell in losses] == ["", "", "", "", "bold"]
 
 
-def test_many_models_are_cut_to_the_terminal_and_said_so(comparison: Comparison) -> None:
-    rows = [replace(comparison.reference, label=f"model-{k}") for k in range(12)]
-    lines = _printed(category_table(Comparison(rows)))
-    assert max(map(len, lines)) <= 100
-    assert any("4 more models are in the CSV" in line for line in lines)
+@pytest.mark.parametrize("width", [60, 80, 100, 400])
+def test_many_models_are_shown_in_parts_that_fit_without_breaking_a_word(
+    comparison: Comparison, width: int
+) -> None:
+    rows = [replace(comparison.reference, label=f"the-model-number-{k}") for k in range(9)]
+    console = Console(width=width, file=io.StringIO())
+    for table in (comparison_table(Comparison(rows)), category_table(Comparison(rows))):
+        console.print(*in_parts(table, console))
+        parts = [part for part in in_parts(table, console) if isinstance(part, Table)]
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert all(len(line.rstrip()) <= width for line in text.splitlines())
+        words = {word for column in table.columns for word in str(column.header).split()}
+        words |= {str(cell) for column in table.columns for cell in column.cells}
+        words |= set(str(table.caption).split())
+        assert all(word in text for word in words)
+        headings = [str(column.header) for part in parts for column in part.columns[1:]]
+        assert headings == [str(column.header) for column in table.columns[1:]]
+        assert [bool(part.title) for part in parts] == [True] + [False] * (len(parts) - 1)
+        assert (len(parts) == 1) == (width == 400 or (width == 100 and table.columns[0].header == "Model"))
+        sizes = {len(part.columns) for part in parts}
+        assert width < 80 or max(sizes) - min(sizes) <= 1
 
 
 def test_a_run_without_rouge_or_categories_still_compares(comparison: Comparison) -> None:

@@ -141,7 +141,7 @@ def test_a_terminal_of_100_columns_shows_every_cell_whole() -> None:
     assert all(len(line.rstrip()) <= 100 for line in text.splitlines())
     for cell in ("1.155 (1.020–1.290)", "0.866 (0.775–0.980)", "41 (25–60)", "+0.40 (+0.10 to +0.70)"):
         assert text.count(cell) == len(labels)
-    assert "1 more models are in the CSV" in text
+    assert "1 more model is in the CSV" in text
 
 
 @pytest.mark.parametrize("change", [lambda m: m, lambda m: _verdicts()])

@@ -8,6 +8,7 @@ import pytest
 
 from shepherd.errors import ShepherdError
 from shepherd.report.record import is_finished, read_record
+from shepherd.report.summary import sentences
 
 MakeRun = Callable[..., Path]
 
@@ -26,6 +27,19 @@ def test_reads_what_a_run_wrote(run: Path) -> None:
     assert record.total_seconds == 80.0 + 9 * 2.0
     assert record.peak_memory_bytes == 9.1e8 + 8
     assert len(record.answers()) == 24
+
+
+def test_polling_and_choosing_are_not_training(run: Path) -> None:
+    path = run / "metrics.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in found:
+        if line["scope"] == "round":
+            line["machine"]["selection_seconds"] = 2.5
+    poll = {"round": 1, "scope": "poll", "client": "client-00", "loss": 1.0}
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*found, poll]))
+    record = read_record(run)
+    assert (record.round_seconds, record.training_seconds, record.selection_seconds) == (80.0, 60.0, 20.0)
+    assert "training took 1 min 0 s, polling and choosing 20 s." in " ".join(sentences(record, [], None))
 
 
 def test_curves_keep_only_what_was_measured(run: Path) -> None:
@@ -94,3 +108,37 @@ def test_a_damaged_config_is_named(run: Path, content: str) -> None:
     (run / "config.yaml").write_text(content)
     with pytest.raises(ShepherdError, match=r"config\.yaml"):
         read_record(run)
+
+
+def test_the_summary_says_what_else_the_rounds_tell(run: Path) -> None:
+    path, environment = run / "metrics.jsonl", run / "environment.json"
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    plain = " ".join(sentences(read_record(run), [], None))
+    assert "rounds old" not in plain
+    assert "cluster" not in plain
+    assert "own tests" not in plain
+    assert "untrained adapter" not in plain
+    for line in found:
+        if line["scope"] == "round":
+            line |= {"staleness": line["round"] / 2, "clusters": 1.0 if line["round"] < 5 else 3.0}
+    path.write_text("".join(json.dumps(line) + "\n" for line in found))
+    about = json.loads(environment.read_text())
+    about["data"]["own_test_rows"] = 300
+    about["adapter"] = {"starts_at_base": False}
+    environment.write_text(json.dumps(about))
+    record = read_record(run)
+    said = " ".join(sentences(record, [], 3))
+    assert "on 1,200 instructions from dolly-small.jsonl held by 3 clients" in said
+    assert "300 more are kept for the clients' own tests." in said
+    assert "The updates that it aggregated were 2.2 rounds old on average." in said
+    assert "Its clients are in 3 clusters, each with an adapter of its own." in said
+    assert "(of the untrained adapter, which is not the untuned base's) to " in said
+    assert record.as_untuned() is None
+
+
+def test_a_loss_that_rose_has_its_sign(run: Path) -> None:
+    path = run / "metrics.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    found[-1]["loss"] = 1.1 * found[0]["loss"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in found))
+    assert "(+10.0 %)" in " ".join(sentences(read_record(run), [], None))

@@ -74,7 +74,7 @@ def test_runs_that_differ_in_seed_and_place_are_one_method(records: list[Record]
     assert fedit.loss.deviation == pytest.approx(statistics.stdev(_finals(records[:3])))
     assert fedit.rouge_l.mean == pytest.approx(statistics.mean(_finals(records[:3], "rouge_l")))
     assert fedit.examples.mean == records[0].examples
-    assert fedit.training_seconds.mean == 80.0
+    assert fedit.round_seconds.mean == 80.0
 
 
 def test_differences_are_paired_by_seed(records: list[Record]) -> None:
@@ -246,7 +246,7 @@ def _with_rounds(record: Record, machine: dict[str, Any], **figures: Any) -> Rec
 def test_share_and_selection_are_shown_where_they_were_measured(records: list[Record]) -> None:
     headings = [str(column.header) for column in seeds_table(compare_over_seeds(records)).columns]
     assert "Share of data" not in headings
-    assert "Selection" not in headings
+    assert "Choosing" not in headings
     chosen = [
         _with_rounds(record, {"selection_seconds": 1.5}, examples_held=600, selected=30)
         for record in records[3:]
@@ -254,7 +254,7 @@ def test_share_and_selection_are_shown_where_they_were_measured(records: list[Re
     comparison = compare_over_seeds([*records[:3], *chosen])
     assert comparison.methods[0].share_of_data.mean is None
     assert _cells(comparison, "Share of data") == ["–", "5.0 %"]
-    assert _cells(comparison, "Selection") == ["–", "12 s"]
+    assert _cells(comparison, "Choosing") == ["–", "12 s"]
     counted = [_with_rounds(record, {}, examples_held=600) for record in records]
     assert _cells(compare_over_seeds(counted), "Share of data") == ["25.0 %", "25.0 %"]
 
@@ -367,6 +367,15 @@ def test_better_is_a_lower_loss_and_a_higher_rouge(records: list[Record]) -> Non
     assert "<0.001" in _cells(comparison, "p (t)", 1)
 
 
+def test_of_a_single_seed_there_is_no_table_of_tests(records: list[Record]) -> None:
+    one = compare_over_seeds([records[0], records[3]])
+    assert paired_tables(one) == []
+    (table,) = document_tables(one)
+    assert "Differences are tested over two seeds at least that a method shares with fedit-0." in str(
+        table.caption
+    )
+
+
 def test_the_caption_says_what_so_few_seeds_can_show(records: list[Record]) -> None:
     caption = str(paired_tables(compare_over_seeds(records))[0].caption)
     assert (
@@ -375,9 +384,9 @@ def test_the_caption_says_what_so_few_seeds_can_show(records: list[Record]) -> N
     )
     assert "as p (t) is not below 0.05" in caption
     assert "Holm" not in caption
-    one = paired_tables(compare_over_seeds([records[0], records[3]]))
-    assert "One seed has no spread: nothing can be tested." in str(one[0].caption)
-    assert [str(cell) for cell in one[0].columns[3].cells] == ["–"]
+    some = paired_tables(compare_over_seeds([*records[:2], *records[3:5], *_many(records, {"c": [3.0]})]))
+    assert "One seed has no spread: nothing can be tested." in str(some[0].caption)
+    assert [str(cell) for cell in some[0].columns[3].cells][1] == "–"
     seven = _many(records, {name: [3 + seed / 7 for seed in range(7)] for name in "abc"})
     caption = str(paired_tables(compare_over_seeds(seven))[0].caption)
     assert "With 7 seeds p (flips) cannot go below 0.016." in caption

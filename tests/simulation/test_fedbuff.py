@@ -143,9 +143,48 @@ def test_updates_that_are_too_old_are_thrown_away(tmp_path: Path) -> None:
     assert max(line["staleness"] for line in scope(everything, "client")) <= 4
 
 
+@pytest.mark.parametrize(
+    ("concurrency", "buffer", "said"),
+    [
+        (4, 6, "waits for everybody here"),
+        (1, 3, "system.concurrency is 1"),
+        (3, 5, None),
+        (6, 5, None),
+    ],
+)
+def test_rounds_that_wait_for_everybody_are_said_to(
+    concurrency: int, buffer: int, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = {"name": "fedbuff", "concurrency": concurrency, "buffer": buffer}
+    simulated, _, _, lines = federation(system, SIZES, rounds=8)
+    simulated.run(simulated.begin(ZERO))
+    stale = any(scope(new, "round")[0]["staleness"] for new in lines[1:])
+    most = simulated.config.participation.most_chosen(len(SIZES))
+    simulated.config.system.check_cohort(most)  # type: ignore[union-attr]
+    assert stale == (said is None)
+    assert [said is not None and said in one for one in caplog.messages] == [True] * (said is not None)
+
+
 @pytest.mark.parametrize("rule", ["flora", "flexlora", "fedsvd"])
 def test_rules_that_turn_or_move_the_factors_are_refused(rule: str) -> None:
     with pytest.raises(
         ShepherdError, match=r"cannot use updates of older adapters, as system.name=fedbuff .*fedavg"
     ):
         parse_config({"system": "fedbuff", "aggregation": rule})
+
+
+def test_who_goes_away_half_way_through_its_training_keeps_nothing(tmp_path: Path) -> None:
+    # Both need 70 s at work; the first is away from 35 s on.
+    there = tmp_path / "there.csv"
+    there.write_text("client,on_s,off_s\n0,0,35\n1,0,1000\n")
+    system = {
+        "name": "fedbuff",
+        "concurrency": 2,
+        "buffer": 1,
+        "devices": devices(tmp_path, [{}, {}]),
+        "availability": {"name": "intervals", "path": str(there), "assign": "by_name"},
+    }
+    simulated, _, states, lines = federation(system, [10, 10], rounds=1)
+    simulated.run(simulated.begin(ZERO))
+    assert [line["fate"] for line in scope(lines[-1], "missing")] == ["dropped"]
+    assert list(states[-1].clients) == ["1"]

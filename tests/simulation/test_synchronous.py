@@ -205,3 +205,20 @@ def test_a_loop_that_goes_on_from_any_state_does_what_an_uninterrupted_one_does(
 def test_what_cannot_be_is_refused_with_the_config(system: dict[str, Any], said: str) -> None:
     with pytest.raises(ShepherdError, match=said):
         parse_config({"system": system})
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            {"deadline_s": 0.01},
+            "2 clients not there by the deadline (raise system.deadline_s, which is 0.01).",
+        ),
+        ({"dropout": {"before": 1.0}}, "2 clients lost on the way (system.dropout"),
+    ],
+)
+def test_why_nobody_arrived_is_said(own: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture) -> None:
+    simulated, _, _, _ = federation({"name": "synchronous", **own}, [10, 10], rounds=1)
+    simulated.run(simulated.begin(ZERO))
+    assert f"No update arrived in round 1: {said}" in caplog.text
+    assert "Nobody was left" not in caplog.text

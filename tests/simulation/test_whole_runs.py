@@ -35,6 +35,18 @@ def test_a_run_on_any_devices_ends_as_the_plain_one_and_says_what_they_would_tak
             assert line["fate"] == "arrived"
 
 
+def test_the_second_adapter_of_ditto_is_on_the_clock(tiny: dict[str, Any]) -> None:
+    values = {**tiny, "rounds": 1, "evaluation": {"answers": 0}, "system": "synchronous"}
+    once = named(values, "once")
+    thrice = named(values, "thrice", personalisation={"name": "ditto", "epochs": 2})
+    execute(once)
+    execute(thrice)
+    alone, both = ([line for line in lines(run) if line["scope"] == "client"] for run in (once, thrice))
+    key = "simulated_compute_seconds"
+    assert [line[key] for line in both] == pytest.approx([3 * line[key] for line in alone])
+    assert [line["tokens"] for line in both] == [line["tokens"] for line in alone]
+
+
 def test_a_trace_with_gaps_is_refused_before_a_model_is_loaded(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,7 +118,7 @@ TOP = TopK(ratio=0.01, values=Quantise(bits=8))
         (TopK(), "values", with_first(NAN), "not finite"),
         (TopK(), "gaps", lambda g: g[:-1], "207 places, not 208"),
         (TopK(), "gaps", lambda g: torch.cat([g, torch.tensor([3], dtype=torch.uint8)]), "209 places"),
-        (TopK(), "gaps", lambda g: torch.cat([torch.full((99,), 255, dtype=torch.uint8), g]), "beyond"),
+        (TopK(), "gaps", lambda g: torch.cat([torch.full((40,), 255, dtype=torch.uint8), g]), "beyond"),
         (TopK(), "gaps", lambda g: g.view(2, -1), "no vector of uint8"),
         (TOP, "values.codes", with_first(255), "no levels"),
         (TOP, "values", lambda v: torch.zeros(208), "does not have the parts codes, scales"),
@@ -141,6 +141,27 @@ def test_a_damaged_message_is_refused_with_what_is_wrong(
 ) -> None:
     with pytest.raises(ShepherdError, match=said):
         compression.decompress(spoilt(compression, place, change), LARGE.layout)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "said"),
+    [
+        (torch.zeros(10**6, dtype=torch.uint8), "1,000,000 places, not 208"),
+        (torch.full((10**6,), 255, dtype=torch.uint8), "0 places, not 208"),
+        (
+            torch.arange(10**6).lt(208).logical_not() * torch.tensor(255, dtype=torch.uint8),
+            "289 are the most",
+        ),
+    ],
+    ids=["too many places", "none", "too many skips"],
+)
+def test_places_are_counted_before_they_are_widened(
+    gaps: torch.Tensor, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shepherd.transforms.topk.read_gaps", None)
+    message = {"gaps": gaps, "values": torch.zeros(208)}
+    with pytest.raises(ShepherdError, match=said):
+        TopK().decompress(message, LARGE.layout)
 
 
 def test_what_stands_behind_the_last_code_must_be_nothing() -> None:

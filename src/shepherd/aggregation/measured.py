@@ -27,12 +27,17 @@ class Measured(Weighted):
         return self.additive and not self.measure_error
 
     def suits(self, config: Any) -> None:
-        """Refuse to measure the error of what has no products."""
+        """Refuse to measure the error of what has no products, or of products that no average is made of."""
         super().suits(config)
         if self.measure_error and not config.adapter.factored:
             raise ValueError(
                 f"aggregation.measure_error is about LoRA's products B A, and adapter.name={config.adapter.name} "
-                "is more than these, or has none; leave it out, or use adapter.name=lora"
+                "is another adapter; leave it out, or set adapter.name=lora"
+            )
+        if self.measure_error and self.leaves_own:
+            raise ValueError(
+                f"aggregation.measure_error is about averages of A and of B, and under aggregation.name={self.name} B "
+                "stays at its client; leave it out, or choose another aggregation, e.g. fedavg"
             )
 
     def error_figures(self, cohort: Cohort) -> dict[str, float]:

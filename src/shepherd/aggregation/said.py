@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from shepherd.errors import ShepherdError
-from shepherd.model.adapter import Layout
+from shepherd.model.adapter import Layout, check_vector
 from shepherd.tree import Tree
 
 #: Nats per token: a uniform guess among all tokens of the largest vocabularies is below 13.
@@ -29,18 +29,7 @@ def said_vector(said: Tree, name: str, layout: Layout) -> torch.Tensor:
     ShepherdError
         If it is missing, of another shape or dtype, or not finite.
     """
-    value, size = said.get(name), sum(layout.sizes)
-    if not isinstance(value, torch.Tensor) or value.shape != (size,) or value.dtype != torch.float32:
-        raise ShepherdError(
-            f"A client's '{name}' is not the {size:,} float32 values that the aggregation needs; run every client "
-            "with this run's config and this version of shepherd."
-        )
-    # What is not finite shows in the sum, which is many times faster; a sum may also overflow.
-    if not (bool(value.sum().isfinite()) or bool(value.isfinite().all())):
-        raise ShepherdError(
-            f"A client's '{name}' is not finite; lower training.lr or set training.clip_norm."
-        )
-    return value
+    return check_vector(said.get(name), layout, f"A client's '{name}'")
 
 
 def said_loss(said: Tree) -> float:

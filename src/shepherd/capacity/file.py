@@ -29,7 +29,7 @@ class ConfigurationFile(Capacity):
     """
 
     name: str = "file"
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, examples=["capacities.jsonl"])
     default: Configuration | None = None
 
     def configuration(self, client: int, name: str, size: int, seed: int) -> Configuration:

@@ -21,7 +21,7 @@ class Tier(Configuration):
         The share of all clients that are in it, as expected.
     """
 
-    share: float = Field(gt=0, le=1)
+    share: float = Field(gt=0, le=1, examples=[0.5])
 
 
 class SizeTier(Configuration):
@@ -46,7 +46,7 @@ class Tiers(Capacity):
     """
 
     name: str = "tiers"
-    tiers: tuple[Tier, ...] = Field(min_length=1)
+    tiers: tuple[Tier, ...] = Field(min_length=1, examples=["[{share: 0.5, rank: 4}, {share: 0.5, rank: 8}]"])
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -77,7 +77,7 @@ class BySize(Capacity):
     """
 
     name: str = "by_size"
-    tiers: tuple[SizeTier, ...] = Field(min_length=1)
+    tiers: tuple[SizeTier, ...] = Field(min_length=1, examples=["[{rank: 4}, {examples: 200, rank: 8}]"])
 
     @model_validator(mode="after")
     def _everybody_once(self) -> Self:

@@ -9,6 +9,7 @@ import typer
 
 from shepherd.cli import terminal
 from shepherd.cli.options import ConfigArgument, Overrides
+from shepherd.cli.running import say_if_it_begins
 from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
 
@@ -22,7 +23,9 @@ def coordinator(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The coordinator's folder.")],
     config: ConfigArgument,
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last committed round.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last committed round; begin if there is none.")
+    ] = False,
     metrics_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at this port of 127.0.0.1.")
     ] = None,
@@ -41,6 +44,8 @@ def coordinator(
     found, resolved = FederationFolder(folder), load_config(config, overrides or ())
     run = finished(resolved) if resume else None
     if run is None:
+        if resume:
+            say_if_it_begins(resolved)
         watch = Watch(resolved.run.name, found.sites(), status_file(found))
         with (
             run_log(resolved.run.directory / "log.jsonl") as events,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.syntax import Syntax
@@ -12,12 +12,17 @@ from shepherd.cli import terminal
 from shepherd.cli.comparing import compare
 from shepherd.cli.options import ConfigArgument, Overrides
 
+if TYPE_CHECKING:
+    from shepherd.config import RunConfig
+
 
 @terminal.app.command()
 def run(
     config: ConfigArgument,
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last committed round.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last committed round; begin if there is none.")
+    ] = False,
 ) -> None:
     """Run a federation; leaves adapter, metrics and report in the run directory."""
     from shepherd.config import load_config
@@ -26,10 +31,20 @@ def run(
     from shepherd.runs import run as run_config
 
     resolved = load_config(config, overrides or ())
+    if resume:
+        say_if_it_begins(resolved)
     with RunProgress(terminal.out, resolved.run.name) as progress:
         finished = run_config(resolved, resume=resume, observers=[progress])
     if terminal.TALKS:
         print_summary(finished.record, terminal.out)
+
+
+def say_if_it_begins(config: RunConfig) -> None:
+    """Say of a run that is to be resumed that there is none: a service begins it so, and a name may be mistyped."""
+    from shepherd.run_directory import RunDirectory
+
+    if not RunDirectory(config.run.directory).holds_a_run:
+        terminal.say(f"There is nothing to resume in {config.run.directory}; beginning.")
 
 
 @terminal.app.command()

@@ -46,7 +46,9 @@ def show(
         write_document(document(), form, output)
         terminal.say(f"{told} in {output}")
     elif form == "table":
-        terminal.out.print(*tables())
+        from shepherd.report.narrow import in_parts
+
+        terminal.out.print(*(part for table in tables() for part in in_parts(table, terminal.out)))
     else:
         sys.stdout.write(document().written(form))
 

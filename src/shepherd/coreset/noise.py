@@ -32,7 +32,7 @@ class MeanNoise(Settings):
         has to be told: clipped, all that is left of a mean is its direction.
     """
 
-    sigma: float = Field(gt=0)
+    sigma: float = Field(gt=0, examples=[1.0])
     delta: float = Field(1e-5, gt=0, lt=1)
     scale: float | None = Field(None, gt=0)
 

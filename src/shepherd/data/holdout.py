@@ -94,7 +94,7 @@ class Categories(Holdout):
     """
 
     name: Literal["categories"] = "categories"
-    categories: Annotated[list[str], Field(min_length=1)]
+    categories: Annotated[list[str], Field(min_length=1, examples=["[summarization]"])]
     count: int | None = Field(default=None, gt=0)
 
     def split(self, instructions: Instructions, seed: int) -> tuple[Instructions, Instructions]:
@@ -138,7 +138,7 @@ class File(Holdout):
     """
 
     name: Literal["file"] = "file"
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, examples=["held-out.jsonl"])
     columns: dict[str, str] | None = None
     per_category: int | None = Field(default=None, gt=0)
 

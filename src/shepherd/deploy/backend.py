@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from shepherd.backend import RoundPart
 from shepherd.client import ClientSide
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
+from shepherd.deploy.fitting import check_fits
 from shepherd.deploy.messages import Introduction, Measured, Summary, Told, Trained
 from shepherd.deploy.plausible import Plausible
 from shepherd.deploy.refusal import Refused
@@ -166,6 +167,7 @@ class FlowerBackend:
                 configuration=job.configuration.to_tree(),
                 **joined_with(self.members.get(site)),
             )
+            check_fits(told.to_tree(), job.round + 1, self.config)
             questions[site] = Envelope(kind, self.run, job.round, told.to_tree(), wire[key])
         return questions
 
@@ -231,7 +233,7 @@ def received_update(data: bytes, like: Adapter, compression: Compression | None)
 
 def joined_with(said: Introduction | None) -> dict[str, Any]:
     """Return what a site is to have still, as it joined with it."""
-    return {} if said is None else {"data": said.data, "base": said.base, "layout": said.layout}
+    return {} if said is None else {part: getattr(said, part) for part in ("data", "base", "layout", "drawn")}
 
 
 def _named(name: str) -> Tree:

@@ -47,6 +47,7 @@ _LIMITS = {
     "most_tokens": "longest example, in tokens",
     "largest_share": "largest share of your examples that one round may train on; 1.0 is all",
     "fewest_sites": "fewest sites in a run, yours included: of few, a new adapter tells what each sent",
+    "categories_told": "true: a run that asks is told how many examples of each category you have",
     "clipping_required": "true: only runs that clip updates",
     "privacy_required": "true: only runs that clip updates and add noise (none can in this release)",
 }

@@ -20,7 +20,9 @@ from shepherd.data.client_files import read_hold_out
 from shepherd.data.holdout import File
 from shepherd.data.instructions import Instructions
 from shepherd.deploy.backend import FlowerBackend, joined_with
+from shepherd.deploy.drawn import drawn_values
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
+from shepherd.deploy.fitting import check_fits
 from shepherd.deploy.joining import Membership, join
 from shepherd.deploy.messages import Evaluation, Told
 from shepherd.deploy.plausible import Plausible
@@ -37,6 +39,7 @@ from shepherd.model.adapter import Adapter
 from shepherd.preparation import evaluator_of, load_model
 from shepherd.run_directory import RunDirectory
 from shepherd.runs import Run
+from shepherd.state import RunState
 from shepherd.surroundings import surroundings
 from shepherd.trackers import start_trackers
 from shepherd.tree import Tree
@@ -94,11 +97,21 @@ class Coordinator:
         state = directory.restore(model.initial)
         told = shared_config(config, model.tokenizer, held_out is not None)
         begun = Membership.read(directory.path) if state is not None else None
-        self._refuse_what_sites_do_not_tell()
         # Before anybody is waited for, and again of those that came.
         self._refuse_small_cohorts(begun.sizes if begun else [1] * len(self.names))
-        joining = self._patience(self.settings.join_timeout_s)
-        members = join(self.link, self.names, told, model, joining, begun, self.settings.minimum_sites)
+        if state is None or state.round < config.rounds:
+            self._refuse_what_is_too_large(model, state, told)
+        members = join(
+            self.link,
+            self.names,
+            told,
+            model,
+            drawn_values(model, config.aggregation),
+            self._patience(self.settings.join_timeout_s),
+            begun,
+            self.settings.minimum_sites,
+            config.asks_categories,
+        )
         self._refuse_small_cohorts(members.sizes)
         members.write(directory.path)
         with start_trackers(config) as trackers:
@@ -107,6 +120,7 @@ class Coordinator:
                 backend=self._backend(members, told),
                 names=members.names,
                 sizes=members.sizes,
+                categories=members.categories if config.asks_categories else None,
                 evaluate=self._evaluate(directory, members, model, held_out, told),
                 commit=lambda state, lines: directory.commit(state, lines, config.run.keep_checkpoints),
                 observers=[*trackers, *self.observers],
@@ -126,6 +140,7 @@ class Coordinator:
     def _refuse_small_cohorts(self, sizes: Sequence[int]) -> None:
         """Refuse a participation by which a round's step would be that of fewer sites than the settings want."""
         config, least = self.config, self.settings.minimum_updates
+        config.participation.check(len(sizes))
         cohort = config.participation.cohort_size(len(sizes))
         if cohort < least:
             raise ShepherdError(
@@ -134,21 +149,12 @@ class Coordinator:
                 "participation.fraction=1.0, or a higher participation.count."
             )
 
-    def _refuse_what_sites_do_not_tell(self) -> None:
-        """Refuse what needs to know which kinds of examples a site has, which no owner allows."""
-        participation = self.config.participation
-        if participation.asks_categories:
-            raise ShepherdError(
-                f"participation.name={participation.name} needs to know the categories of every site's examples, and "
-                "sites do not tell them; use participation.name=random, round_robin, weighted, power_of_choice, oort "
-                "or divfl."
-            )
-        if self.config.aggregation.asks_categories:
-            raise ShepherdError(
-                f"aggregation.name={self.config.aggregation.name} needs to know the categories of every site's "
-                "examples, and sites do not tell them; name the sites of each group in aggregation.groups, or use "
-                "aggregation.name=fedavg."
-            )
+    def _refuse_what_is_too_large(self, model: AdaptedModel, state: RunState | None, told: Tree) -> None:
+        """Refuse what the run would tell sites in its next round, if they would not read it."""
+        rule = self.config.aggregation
+        known = rule.init(model.initial, len(self.names)) if state is None else state.aggregation
+        number = 1 if state is None else state.round + 1
+        check_fits({"told": rule.told(known), "residual": rule.residual(known)}, number, told)
 
     def _lost(self, round: int, site: str, reason: str) -> None:
         for observer in self.observers:
@@ -238,6 +244,7 @@ class SiteEvaluation:
                 body = Told(
                     self.told, len(self.members.names), number, residual=residual, **joined_with(said)
                 ).to_tree()
+                check_fits(body, max(1, round), self.told)
                 questions[name] = Envelope("evaluate", self.members.run, round, body, wire)
         if not questions:
             raise ShepherdError(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shepherd.deploy.drawn import are_alike
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.messages import Introduction, Told
 from shepherd.deploy.refusal import Refused, printable
@@ -58,6 +59,11 @@ class Membership:
         """How many examples each trains on."""
         return [site.examples for site in self.sites.values()]
 
+    @property
+    def categories(self) -> list[Mapping[str, int]]:
+        """How many examples of each category each has; empty where they were not asked."""
+        return [site.categories for site in self.sites.values()]
+
     def write(self, folder: Path) -> None:
         """Keep it in the run directory."""
         sites = {name: asdict(said) for name, said in self.sites.items()}
@@ -95,9 +101,11 @@ def join(
     names: Sequence[str],
     config: Tree,
     model: AdaptedModel,
+    drawn: Sequence[float],
     patience: Patience,
     begun: Membership | None,
     minimum: int,
+    asks_categories: bool = False,
 ) -> Membership:
     """Wait for the sites and hear what they say of themselves.
 
@@ -111,12 +119,16 @@ def join(
         What sites are told of the config.
     model : AdaptedModel
         The coordinator's own base with the adapter: the sites' must be the same.
+    drawn : sequence of float
+        What the coordinator drew itself, as `shepherd.deploy.drawn.drawn_values` says it: so must every site have.
     patience : Patience
         How long to wait.
     begun : Membership, optional
         The sites of a run that is resumed; others are not asked.
     minimum : int
         Fewest sites a run begins with.
+    asks_categories : bool
+        Whether sites are to say how many examples of each category they have.
 
     Raises
     ------
@@ -125,7 +137,7 @@ def join(
     """
     run = begun.run if begun else new_run()
     everybody = begun.names if begun else names
-    told = Told(config=config, sites=len(everybody), client=0)
+    told = Told(config=config, sites=len(everybody), client=0, asks_categories=int(asks_categories))
     questions = {name: Envelope("hello", run, body=told.to_tree()) for name in everybody if name in names}
     found: dict[str, Introduction] = {}
     refused: dict[str, str] = {}
@@ -134,7 +146,9 @@ def join(
             _warn(name, answer.reason)
             continue
         try:
-            found[name] = _introduction(answer, model, begun.sites[name] if begun else None)
+            said = _introduction(answer, model, drawn, begun.sites[name] if begun else None)
+            _check_categories(said, asks_categories)
+            found[name] = said
         except Refused as error:
             refused[name] = str(error)
             _warn(name, refused[name])
@@ -154,17 +168,27 @@ def _warn(name: str, reason: str) -> None:
     log.warning("Site '%s' does not take part: %s.", name, reason.rstrip("."))
 
 
-def _introduction(answer: Envelope, model: AdaptedModel, before: Introduction | None) -> Introduction:
+def _introduction(
+    answer: Envelope, model: AdaptedModel, drawn: Sequence[float], before: Introduction | None
+) -> Introduction:
     """Check what a site says of itself."""
     said = declared(Introduction, answer.body)
-    own = versions()["shepherd"]
-    if said.versions.get("shepherd") != own:
-        theirs = printable(said.versions.get("shepherd", "?"))[:20]
-        raise Refused(f"it has fedshepherd {theirs}, and the coordinator {own}")
+    own = versions()
+    if said.versions.get("shepherd") != own["shepherd"]:
+        raise Refused(
+            f"it has fedshepherd {_version(said, 'shepherd')}, and the coordinator {own['shepherd']}"
+        )
     if said.base != model.base.fingerprint:
         raise Refused("its base model has other weights than the coordinator's")
     if said.layout != layout_digest(model.layout):
         raise Refused("its adapter has other tensors than the coordinator's; compare the releases of peft")
+    if not are_alike(drawn, said.drawn):
+        raise Refused(
+            "it draws other random values from the run's seed than the coordinator, and the run never sends those; "
+            f"install the same versions of torch and peft on both (it has {_version(said, 'torch')} and "
+            f"{_version(said, 'peft')}, the coordinator {own['torch']} and {own['peft']}) and, for adapter.name=kseed, "
+            "use the same kind of device"
+        )
     if said.examples == 0:
         raise Refused("it has no examples to train on")
     if before is not None and said.data != before.data:
@@ -172,3 +196,13 @@ def _introduction(answer: Envelope, model: AdaptedModel, before: Introduction | 
             "its data is not what it was when the run began; give it the same file, or begin the run anew"
         )
     return said
+
+
+def _check_categories(said: Introduction, asked: bool) -> None:
+    """Refuse counts that do not add up to the site's examples, and any that nobody asked for."""
+    if sum(said.categories.values()) != (said.examples if asked else 0):
+        raise Refused("it says of its categories what is not so, or was not asked")
+
+
+def _version(said: Introduction, of: str) -> str:
+    return printable(said.versions.get(of, "?"))[:20]

@@ -32,7 +32,10 @@ class Told:
     residual : Tree
         What is added to the base's weights, factored, by module.
     data, base, layout : str
+    drawn : list of float
         What the site said of these when it joined: it refuses if they are others now. Empty before.
+    asks_categories : int
+        1 if a site that introduces itself is to say how many examples of each category it has, else 0.
     poll_examples : int
         How many of its examples a site that is asked for its loss looks at; 0 for all.
     configuration : Tree
@@ -50,6 +53,8 @@ class Told:
     data: str = ""
     base: str = ""
     layout: str = ""
+    drawn: list[float] = field(default_factory=list)
+    asks_categories: int = 0
     poll_examples: int = 0
     configuration: Tree = field(default_factory=dict)
 
@@ -70,12 +75,16 @@ class Introduction:
         How many of them are cut to the longest length.
     held_out : int
         How many it keeps back to evaluate on.
+    categories : mapping of str to int
+        How many examples of each category it trains on; empty unless it was asked.
     data : str
         A fingerprint of the examples; it tells whether they changed, and says nothing of them.
     base : str
         The base model's fingerprint.
     layout : str
         A fingerprint of the adapter's names and shapes.
+    drawn : list of float
+        A few of the values that it drew from the run's seed and is never sent; empty where there are none.
     versions : mapping of str to str
         Of Shepherd, Python and the libraries a result depends on.
     threads : int
@@ -87,9 +96,11 @@ class Introduction:
     examples: int
     truncated: int
     held_out: int
+    categories: dict[str, int]
     data: str
     base: str
     layout: str
+    drawn: list[float]
     versions: dict[str, str]
     threads: int
     device: str

@@ -31,6 +31,8 @@ class Readiness:
         The base models its owner allows.
     free : int
         Free room for its state, in bytes.
+    categories_told : bool
+        Whether its owner lets a run be told what categories it has.
     """
 
     name: str
@@ -40,6 +42,12 @@ class Readiness:
     examples: int
     bases: list[str]
     free: int
+    categories_told: bool
+
+    def _of_categories(self) -> str:
+        return (
+            "; the names of your categories, and how many examples each has" if self.categories_told else ""
+        )
 
     def sentences(self) -> list[str]:
         """Return it in words."""
@@ -50,7 +58,7 @@ class Readiness:
             f"Free disk: {size(self.free)}.",
             "What leaves this machine: updates of the adapter, how many examples and tokens they come from, the loss "
             "on them, what a coreset's messages hold (means of features, if the run asks for FedHDS), fingerprints of "
-            "data and base model, versions.",
+            f"data and base model, versions{self._of_categories()}.",
             "What never leaves it: examples, any text, names of files, the base model, the adapter's optimiser.",
         ]
 
@@ -86,4 +94,5 @@ def readiness(site: Site) -> Readiness:
         examples=examples,
         bases=list(settings.limits.base_models),
         free=free,
+        categories_told=settings.limits.categories_told,
     )

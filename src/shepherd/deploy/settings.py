@@ -145,7 +145,7 @@ class Limits(Settings):
         The kinds of adapter that may be trained. ``full`` and ``bitfit`` train the base's own weights, ``kseed`` moves
         them along random directions.
     largest_rank : int
-        Highest rank of a LoRA or DoRA adapter.
+        Highest rank of a LoRA, DoRA or LoRA-SB adapter.
     largest_adapter_mb : float
         Largest adapter, in megabytes of 1,000,000 bytes as it travels.
     most_local_epochs : float
@@ -158,6 +158,8 @@ class Limits(Settings):
         Largest share of the site's examples, in (0, 1], that one round may train on.
     fewest_sites : int
         Fewest sites that take part in a run: of few, a new adapter tells what each sent.
+    categories_told : bool
+        Whether a run that asks for it is told how many examples of each category the site has, by name.
     clipping_required : bool
         Whether a run must have a transform that clips updates.
     privacy_required : bool
@@ -174,6 +176,7 @@ class Limits(Settings):
     most_tokens: int = Field(4096, gt=0)
     largest_share: float = Field(1.0, gt=0, le=1)
     fewest_sites: int = Field(3, ge=1)
+    categories_told: bool = False
     clipping_required: bool = False
     privacy_required: bool = False
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +22,7 @@ from shepherd.config import RunConfig
 from shepherd.data.encoding import EncodedExamples
 from shepherd.data.instructions import Instructions, read_instructions
 from shepherd.data.population import ClientView
+from shepherd.deploy.drawn import are_alike, drawn_values
 from shepherd.deploy.kept_states import ENCODED, KeptStates, keep_newest
 from shepherd.deploy.limits import check_adapter, check_allowed, check_base, check_round, check_work, proxies
 from shepherd.deploy.messages import Evaluation, Introduction, Measured, Summary, Told, Trained
@@ -57,12 +60,20 @@ class Ready:
         The base with the adapter in it.
     examples, held_out : EncodedExamples
         The site's own instructions, to train on and to evaluate on.
+    categories : mapping of str to int
+        How many examples to train on there are of each category.
     """
 
     config: RunConfig
     model: AdaptedModel
     examples: EncodedExamples
     held_out: EncodedExamples
+    categories: Mapping[str, int]
+
+    @cached_property
+    def drawn(self) -> list[float]:
+        """A few of the values that this site drew itself and is never sent."""
+        return drawn_values(self.model, self.config.aggregation)
 
     def view(self, name: str, number: int) -> ClientView:
         """Return the site's data as the client it is in the run."""
@@ -171,24 +182,36 @@ class Site:
             encoded(config, part, model, self.folder / "encoded") for part in (train, held_out)
         )
         keep_newest(self.folder / "encoded", ENCODED)
-        return Ready(config, model, examples, kept_back)
+        return Ready(config, model, examples, kept_back, Counter(train.categories().tolist()))
 
     def _introduce(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
         said = Introduction(
             examples=len(ready.examples),
             truncated=ready.examples.truncated,
             held_out=len(ready.held_out),
+            categories=self._categories(ready) if told.asks_categories else {},
             data=ready.examples.fingerprint,
             base=ready.model.base.fingerprint,
             layout=layout_digest(ready.model.layout),
+            drawn=ready.drawn,
             versions=versions(),
             threads=torch.get_num_threads(),
             device=str(ready.model.device),
         )
         return asked.answer(asdict(said))
 
+    def _categories(self, ready: Ready) -> dict[str, int]:
+        """Return how many examples of each category the site has, if its owner lets that be told."""
+        if not self.settings.limits.categories_told:
+            raise Refused(
+                "the run asks how many examples of each category the site has, and limits.categories_told in its "
+                "site.yaml is false; choose another participation or aggregation, or ask the site's owner to set it "
+                "to true"
+            )
+        return dict(ready.categories)
+
     def _summarise(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
-        kept = self._kept(asked)
+        kept = self._kept(asked, told)
         summary = summarise_client(
             self._job(asked, told, ready, kept),
             ready.view(self.settings.site, told.client),
@@ -205,10 +228,11 @@ class Site:
         return asked.answer(asdict(said))
 
     def _train(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
-        kept, config = self._kept(asked), ready.config
+        kept, config = self._kept(asked, told), ready.config
         job = self._job(asked, told, ready, kept)
+        _check_told(told, ready)
         view = ready.view(self.settings.site, told.client)
-        side = replace(ClientSide.of(config), training=self.team.training(config.training, told.residual))
+        side = replace(ClientSide.of(config), training=self.team.training(config))
         (update,) = run_clients([job], [view], ready.model, side)
         check_round(update.selected, update.examples, len(view), self.settings.limits)
         if not np.isfinite(update.update.norm()):
@@ -232,7 +256,7 @@ class Site:
         return asked.answer(asdict(said), sent)
 
     def _measure(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
-        job = self._job(asked, told, ready, self._kept(asked))
+        job = self._job(asked, told, ready, self._kept(asked, told))
         view = ready.view(self.settings.site, told.client)
         if 0 < told.poll_examples < min(_FEWEST_POLLED, len(view)):
             raise Refused(
@@ -275,9 +299,10 @@ class Site:
             configuration=configuration,
         )
 
-    def _kept(self, asked: Envelope) -> KeptStates:
-        # A run's id comes from outside; as a folder it is its fingerprint.
-        return KeptStates(self.folder / "kept" / digest({"run": asked.run})[:16])
+    def _kept(self, asked: Envelope, told: Told) -> KeptStates:
+        # A run's id comes from outside; as a folder it is a fingerprint. What another config kept is of other shapes.
+        name = digest({"run": asked.run, "config": told.config})[:16]
+        return KeptStates(self.folder / "kept" / name)
 
 
 def _refuse_useless(config: RunConfig, train: Instructions) -> None:
@@ -304,6 +329,11 @@ def _refuse_changed(told: Told, ready: Ready) -> None:
             raise Refused(
                 f"this site's {part} is not what it was when it joined; give it the same again, or begin the run anew"
             )
+    if told.drawn and not are_alike(told.drawn, ready.drawn):
+        raise Refused(
+            "this site draws other random values from the run's seed than when it joined; install the versions of "
+            "torch and peft that it had then, or begin the run anew"
+        )
 
 
 def _configuration(told: Told, ready: Ready) -> Configuration:
@@ -321,6 +351,14 @@ def _configuration(told: Told, ready: Ready) -> Configuration:
 
 def _scope(asked: Envelope, configuration: Configuration, ready: Ready) -> Scope:
     return ClientSide.of(ready.config).scope(configuration, ready.model.layout, asked.round)
+
+
+def _check_told(told: Told, ready: Ready) -> None:
+    """Refuse what cannot be trained by before anything is begun: a site's processes begin, and end, together."""
+    try:
+        ready.config.training.check_told(told.told, ready.model.layout)
+    except ShepherdError as error:
+        raise Refused(str(error)) from None
 
 
 def _rest_on(told: Told, ready: Ready) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from shepherd.config import RunConfig
 from shepherd.data.encoding import EncodedExamples
 from shepherd.deploy.child import die_with_parent
 from shepherd.deploy.refusal import Refused
@@ -83,35 +84,32 @@ class Team:
         """
         if self.processes.count == 1:
             return
-        training = ready.config.training
-        if not (isinstance(training, Engine) and training.shares_steps):
-            raise Refused(
-                "this site trains in several processes, which the run's training cannot; use training.name=engine"
-            )
-        personalisation = ready.config.personalisation
-        if personalisation is not None and personalisation.beside(training) is not None:
-            raise Refused(
-                "this site trains in several processes, which train one adapter at a time; use "
-                "personalisation.name=fine_tune, or none"
-            )
+        engines = _engines(ready.config)
         self.broken = True
         self.processes.tell({"do": "prepare", "config": config})
-        _Held(training, ready.model, ready.examples).check_alike(self.processes)
+        _Held(engines, ready.model, ready.examples).check_alike(self.processes)
         self.broken = False
 
-    def training(self, training: Training, residual: Tree) -> Training:
-        """Return the training that all the processes do together, on a base that rests on `residual`."""
-        if self.processes.count == 1 or not isinstance(training, Engine):
-            return training
-        return SharedEngine.of(training, self.processes, partial(self._ordered, residual))
+    def training(self, config: RunConfig) -> Training:
+        """Return the training of a config, which all the processes do together; and so all that is made of it."""
+        if self.processes.count == 1:
+            return config.training
+        engines = _engines(config)
+        return SharedEngine.of(engines[0], self.processes, partial(self._ordered, engines))
 
     @contextmanager
     def _ordered(
-        self, residual: Tree, model: AdaptedModel, adapter: Adapter, task: LocalTask
+        self,
+        engines: Sequence[Engine],
+        engine: Engine,
+        model: AdaptedModel,
+        adapter: Adapter,
+        task: LocalTask,
     ) -> Iterator[None]:
         """Have the others train the same, in lock-step with what is done in this context."""
+        which = [dict(one) for one in engines].index(dict(engine))
         self.broken = True
-        self.processes.tell({"do": "train", "residual": residual, **_order(model, adapter, task)})
+        self.processes.tell({"do": "train", "engine": which, **_order(model, adapter, task)})
         try:
             yield
         except OutOfMemoryTogether:
@@ -171,7 +169,7 @@ def follow(processes: Processes, site: Site) -> None:
 class _Held:
     """What every process of a site has loaded of one config."""
 
-    engine: Engine
+    engines: Sequence[Engine]
     model: AdaptedModel
     examples: EncodedExamples
 
@@ -195,7 +193,7 @@ class _Held:
         task = LocalTask(self.examples, order["rows"].numpy(), segments=segments, **order["task"])
         adapter = Adapter.from_vector(self.model.layout, order["adapter"])
         try:
-            SharedEngine.of(self.engine, processes).train_alike(self.model, adapter, task)
+            SharedEngine.of(self.engines[order["engine"]], processes).train_alike(self.model, adapter, task)
         except OutOfMemoryTogether:
             pass  # the first process begins anew, with less; only outside is the memory free again
         else:
@@ -210,14 +208,32 @@ def _load(told: Tree, site: Site, team: Team) -> _Held:
         torch.set_num_threads(team.threads(site.settings.threads))
     model = AdaptedModel(load_base(config.model), config.adapter, config.seed)
     train, _ = config.data.holdout.split(site.instructions, config.seed)
-    assert isinstance(config.training, Engine)
-    return _Held(config.training, model, encoded(config, train, model, site.folder / "encoded"))
+    return _Held(_engines(config), model, encoded(config, train, model, site.folder / "encoded"))
+
+
+def _engines(config: RunConfig) -> list[Engine]:
+    """Return what a client trains with: everybody's adapter and, where that is done beside it, its own.
+
+    Raises
+    ------
+    Refused
+        If several processes cannot share the steps of that.
+    """
+    training = config.training
+    beside = config.personalisation.beside(training) if config.personalisation is not None else None
+    found = [one for one in (training, beside) if isinstance(one, Engine) and one.shares_steps]
+    if len(found) < 1 + (beside is not None):
+        raise Refused(
+            "this site trains in several processes, which the run's training cannot; use training.name=engine"
+        )
+    return found
 
 
 def _order(model: AdaptedModel, adapter: Adapter, task: LocalTask) -> Tree:
     """Say all that a process with the same model and examples must know to train the same."""
     return {
         "most_tokens": model.most_tokens,
+        "residual": model.rests_on,
         "adapter": adapter.vector,
         "rows": torch.tensor(task.rows),
         "segments": None if task.segments is None else [[part.start, part.stop] for part in task.segments],

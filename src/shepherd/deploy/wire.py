@@ -25,6 +25,7 @@ LARGEST_BODY = 256 * 2**20
 _LONGEST_ERROR = 2000
 #: A text of a declared message is a fingerprint, a name or a version; it is written to files and to terminals.
 _LONGEST_TEXT, _MOST_TEXTS = 200, 64
+_MOST_FIGURES, _MOST_COUNTS = 64, 1000
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,12 @@ def _fits(value: Any, wanted: str) -> bool:
         return True
     if wanted == "str":
         return _is_short_text(value)
+    if wanted == "list[float]":
+        figures = isinstance(value, list) and len(value) <= _MOST_FIGURES
+        return figures and all(_fits(figure, "float") for figure in value)
+    if wanted == "dict[str, int]":
+        counts = isinstance(value, dict) and len(value) <= _MOST_COUNTS
+        return counts and all(_is_short_text(name) and _fits(count, "int") for name, count in value.items())
     if wanted == "dict[str, str]":
         texts = [*value, *value.values()] if isinstance(value, dict) else [None]
         return len(texts) <= 2 * _MOST_TEXTS and all(map(_is_short_text, texts))

@@ -47,7 +47,7 @@ class EndpointSettings(Settings):
         USD per million prompt and completion tokens. Prices change, so none are shipped.
     """
 
-    model: str = Field(min_length=1)
+    model: str = Field(min_length=1, examples=["gpt-4o"])
     base_url: str | None = None
     key_variable: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     temperature: float = Field(0.0, ge=0, le=2)

@@ -201,20 +201,24 @@ class AdaptedModel:
             self.lora.change_base(name, None, self._plain_weights)
         self._rests_on = residual
 
-    def check_can_rest(self) -> None:
-        """Refuse a base to whose weights nothing can be added.
+    @contextmanager
+    def resting_on(self, residual: Tree) -> Iterator[None]:
+        """Rest on something else for a while; see `rest_on`."""
+        before = self._rests_on
+        self.rest_on(residual)
+        try:
+            yield
+        finally:
+            self.rest_on(before)
 
-        Raises
-        ------
-        ShepherdError
-            If an adapted layer is not a plain linear one.
-        """
+    def check_can_rest(self, who: str, instead: str) -> None:
+        """Refuse, by a `ShepherdError`, a base that `who` cannot add to: an adapted layer is not a plain linear one."""
         if not self._fused_throughout:
             plain = {name for names in self.lora.names for name in names}
             name = next(name for name in self.layout.names if name not in plain)
             raise ShepherdError(
-                f"The aggregation adds to the base's weights, and '{name}' belongs to no plain linear layer; choose "
-                "other adapter.targets, or aggregation.name=flexlora."
+                f"{who} adds to the base's weights, and '{name}' belongs to no plain linear layer; choose other "
+                f"adapter.targets, or {instead}."
             )
 
     def load(self, directory: Path) -> None:
@@ -231,13 +235,9 @@ class AdaptedModel:
     @contextmanager
     def untuned(self) -> Iterator[None]:
         """Be the base as it was loaded, without adapter and without anything added."""
-        residual = self._rests_on
-        self.rest_on({})
-        try:
-            with self._with_initial() if self.attached.begins_as_base else self.attached.untuned():
-                yield
-        finally:
-            self.rest_on(residual)
+        plain = self._with_initial() if self.attached.begins_as_base else self.attached.untuned()
+        with self.resting_on({}), plain:
+            yield
 
     @contextmanager
     def _with_initial(self) -> Iterator[None]:
@@ -367,9 +367,9 @@ class AdaptedModel:
             return None
         return SharedPrefix(self, torch.from_numpy(tokens.astype(np.int64)).to(self.device), clients)
 
-    @property
+    @cached_property
     def _fused_throughout(self) -> bool:
-        return 2 * len(self.lora) == len(self.parameters)
+        return {name for names in self.lora.names for name in names} == set(self.parameters)
 
     @property
     def _causal(self) -> Any:

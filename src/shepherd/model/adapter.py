@@ -252,6 +252,34 @@ def check_like(tensors: Mapping[str, torch.Tensor], like: Adapter, where: str) -
             )
 
 
+def check_vector(value: object, layout: Layout, where: str) -> torch.Tensor:
+    """Return a vector of an adapter's size that came from outside.
+
+    Parameters
+    ----------
+    value : object
+        What came; nothing about it is trusted.
+    layout : Layout
+        The adapter's.
+    where : str
+        What it is, for the message.
+
+    Raises
+    ------
+    ShepherdError
+        If it is no vector, of another size or dtype than the adapter's, or not finite.
+    """
+    size = sum(layout.sizes)
+    if not isinstance(value, torch.Tensor) or value.shape != (size,) or value.dtype != torch.float32:
+        raise ShepherdError(
+            f"{where} is not the {size:,} float32 values that the aggregation needs; run every client with this run's "
+            "config and this version of shepherd."
+        )
+    if not _finite(value):
+        raise ShepherdError(f"{where} is not finite; lower training.lr or set training.clip_norm.")
+    return value
+
+
 def _finite(tensor: torch.Tensor) -> bool:
     # What is not finite shows in the sum, which is many times faster; a sum may also overflow.
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

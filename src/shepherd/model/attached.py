@@ -70,6 +70,10 @@ class Attached:
         """Return each layer's keys and values before the first token, of one row; nothing unless they are trained."""
         return []
 
+    def drawn(self) -> torch.Tensor:
+        """Return some of the values that are drawn from a seed and are no parameters, [values], on the CPU."""
+        return torch.zeros(0)
+
     def written(self) -> None:
         """Take up new values of the parameters; called after every change from outside of training."""
 

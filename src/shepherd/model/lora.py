@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.nn import functional
 
 from shepherd.errors import ShepherdError
 from shepherd.model.dropout import Dropout
+from shepherd.model.fixed_factors import TurnedB, core_name
 
 _Tensors = Mapping[str, torch.Tensor]
 
@@ -69,9 +71,11 @@ class LoraProduct(torch.autograd.Function):
                 _add_product(_blocks(to_x, a), inner, a.to(x.dtype))
             else:
                 to_x += (inner @ a.to(x.dtype)).view_as(x) * kept
-        to_a = inner.mT @ _blocks(x if kept is None else x * kept, a)
+        to_a = None
+        if ctx.needs_input_grad[3]:  # A may be fixed
+            to_a = (inner.mT @ _blocks(x if kept is None else x * kept, a)).to(a.dtype)
         to_b = (grad.mT @ narrow).mul_(ctx.scale)
-        return to_x, None, None, to_a.to(a.dtype), to_b.to(b.dtype), None, None
+        return to_x, None, None, to_a, to_b.to(b.dtype), None, None
 
 
 def _blocks(tokens: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
@@ -99,15 +103,15 @@ class FusedLora:
 
     Attributes
     ----------
-    names : list of (str, str)
-        The layers' A and B, under the names PEFT saves them by.
+    names : list of tuple of str
+        What is trained of each layer: its A and B, under the names PEFT saves them by, or R between fixed ones.
     dropout : Dropout or None
         What drops out now in this thread; PEFT's own dropout, from torch's generator, where it is None.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._layers = [(n, m) for n, m in model.named_modules() if type(m) is Linear and _is_plain(m)]
-        self.names = [(f"{name}.lora_A.weight", f"{name}.lora_B.weight") for name, _ in self._layers]
+        self.names = [_trained(name, layer) for name, layer in self._layers]
         self._of_thread = threading.local()
         self._last: Dropout | None = None
         for number, (_, layer) in enumerate(self._layers):
@@ -127,10 +131,25 @@ class FusedLora:
         """Say what drops out from now on in this thread."""
         self._of_thread.dropout = self._last = dropout
 
-    def carry(self, tensors: _Tensors | None) -> None:
-        """Compute with `tensors`, which have a leading client axis, or with the layers' own again."""
-        for (_, layer), (a, b) in zip(self._layers, self.names, strict=True):
-            layer.carried = None if tensors is None else (tensors[a], tensors[b])
+    @contextmanager
+    def carrying(self, tensors: _Tensors) -> Iterator[None]:
+        """Compute with other tensors than the layers' own for a while.
+
+        Parameters
+        ----------
+        tensors : mapping of str to Tensor
+            Every layer's A and B, of any rank, or its R, on the model's device; for several clients with a leading
+            client axis.
+        """
+        self._carry(tensors)
+        try:
+            yield
+        finally:
+            self._carry(None)
+
+    def _carry(self, tensors: _Tensors | None) -> None:
+        for (_, layer), names in zip(self._layers, self.names, strict=True):
+            layer.carried = None if tensors is None else tuple(tensors[name] for name in names)
 
     @torch.no_grad()
     def change_base(
@@ -178,6 +197,24 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
+def _trained(name: str, layer: Any) -> tuple[str, ...]:
+    if isinstance(layer.lora_B[layer.active_adapters[0]], TurnedB):
+        return (core_name(name),)
+    return f"{name}.lora_A.weight", f"{name}.lora_B.weight"
+
+
+def _factors(layer: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the A and B that a layer computes with: its own, or those of the clients it carries."""
+    a, b = layer.lora_A[name], layer.lora_B[name]
+    if layer.carried is None:
+        return a.weight, b.weight
+    if isinstance(b, TurnedB):
+        (core,) = layer.carried
+        return a.weight.expand(*core.shape[:-2], -1, -1), b.turned(core)
+    own_a, own_b = layer.carried
+    return own_a, own_b
+
+
 def _forward_of(fused: FusedLora, number: int) -> Any:
     def forward(layer: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Compute the layer's output; PEFT's way where ours would not be the same."""
@@ -188,7 +225,7 @@ def _forward_of(fused: FusedLora, number: int) -> Any:
         if layer.disable_adapters or layer.merged or kwargs or unaddressed:
             return Linear.forward(layer, x, *args, **kwargs)
         base = layer.base_layer
-        a, b = layer.carried or (layer.lora_A[name].weight, layer.lora_B[name].weight)
+        a, b = _factors(layer, name)
         flat = x.reshape(-1, x.shape[-1])
         kept = None if dropout is None else partial(dropout.kept, number, share)
         y = LoraProduct.apply(flat, base.weight, base.bias, a, b, layer.scaling[name], kept)

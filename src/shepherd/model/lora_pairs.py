@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from shepherd.errors import ShepherdError
-from shepherd.model.adapter import Layout
+from shepherd.model.adapter import Adapter, Layout
 
 #: Of a module: U [out, rank] and V [rank, in], whose product is meant.
 Factors = tuple[torch.Tensor, torch.Tensor]
@@ -64,6 +65,22 @@ def pairs_of(layout: Layout) -> tuple[Pair, ...]:
                 "as adapter.targets, or aggregation.name=fedavg."
             )
     return found
+
+
+def stacked(parts: Sequence[tuple[Adapter, float]]) -> Adapter:
+    """Return the one adapter whose products are ``sum over parts of weight * B A``; its rank is that of all together.
+
+    Parameters
+    ----------
+    parts : sequence of (Adapter, float)
+        Adapters of one layout, and what each counts. One whose weight is zero takes no room, unless all are.
+    """
+    counted = [part for part in parts if part[1] != 0] or parts[:1]
+    found = {}
+    for pair in pairs_of(parts[0][0].layout):
+        found[pair.a] = torch.cat([adapter[pair.a] for adapter, _ in counted])
+        found[pair.b] = torch.cat([weight * adapter[pair.b] for adapter, weight in counted], dim=1)
+    return Adapter(found)
 
 
 def product_norm(left: torch.Tensor, right: torch.Tensor) -> float:

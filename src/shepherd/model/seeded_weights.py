@@ -55,6 +55,11 @@ class SeededWeights(BareBase):
         """Return the numbers of frozen and of trainable parameters."""
         return sum(p.numel() for p in self.peft.parameters()), len(self.pool)
 
+    def drawn(self) -> torch.Tensor:
+        """Return the first seed's direction, of the smallest weight."""
+        name, weight = min(self._own.items(), key=lambda named: named[1].numel())
+        return self._direction(0, name, weight).flatten().cpu()
+
     @torch.no_grad()
     def written(self) -> None:
         """Give the weights the values that belong to the pool."""

@@ -82,11 +82,8 @@ class AdapterStack:
         leaves = {
             name: view.detach().requires_grad_() for name, view in layout.views(self.values[:clients]).items()
         }
-        self._model.lora.carry(leaves)
-        try:
+        with self._model.lora.carrying(leaves):
             yield Carried(list(leaves.values()), list(layout.views(self.gradients[:clients]).values()))
-        finally:
-            self._model.lora.carry(None)
 
     def adapters(self) -> list[Adapter]:
         """Return the adapters as they are now."""

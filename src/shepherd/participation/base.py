@@ -130,6 +130,25 @@ class Participation(Strategy):
         """
         return clients
 
+    def most_chosen(self, clients: int) -> int:
+        """Return how many of `clients` a cohort has at most: as many as are aggregated, unless more are invited."""
+        return self.cohort_size(clients)
+
+    def check(self, clients: int) -> None:
+        """Refuse a population that the rule cannot choose from, before anything is trained.
+
+        Parameters
+        ----------
+        clients : int
+            How many there are.
+
+        Raises
+        ------
+        ShepherdError
+            Saying what is too many, and how many there are.
+        """
+        self.cohort_size(clients)
+
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Choose the round's cohort.
 

@@ -60,7 +60,10 @@ class CountedParticipation(Participation):
             )
         return self.count
 
+    def most_chosen(self, clients: int) -> int:
+        """Return how many are invited, of so many clients that all can be."""
+        return min(clients, math.ceil(self.over_selection * self.cohort_size(clients) - 1e-9))
+
     def invited(self, candidates: Candidates) -> int:
         """Return how many clients are chosen: as many as there are, where fewer can be than are wanted."""
-        wanted = self.over_selection * self.cohort_size(len(candidates.sizes))
-        return min(len(candidates.pool), math.ceil(wanted - 1e-9))
+        return min(len(candidates.pool), self.most_chosen(len(candidates.sizes)))

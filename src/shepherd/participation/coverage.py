@@ -11,6 +11,7 @@ from pydantic import Field
 from shepherd.errors import ShepherdError
 from shepherd.participation.base import Candidates
 from shepherd.participation.counted import CountedParticipation
+from shepherd.participation.drawing import check_drawn
 from shepherd.randomness import generator
 from shepherd.tree import Tree
 
@@ -43,6 +44,11 @@ class Coverage(CountedParticipation):
         """Whether it needs to know categories: nothing else."""
         return True
 
+    def check(self, clients: int) -> None:
+        """Refuse to draw fewer than take part, or more than there are."""
+        super().check(clients)
+        check_drawn(self.drawn, self.cohort_size(clients), clients)
+
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Put the cohort together, in ascending order of client number."""
         if candidates.categories is None:
@@ -65,12 +71,7 @@ class Coverage(CountedParticipation):
         able, clients = len(candidates.pool), len(candidates.sizes)
         if self.drawn is None:
             return min(3 * count, (count + able + 1) // 2)
-        least = self.cohort_size(clients)
-        if not least <= self.drawn <= clients:
-            raise ShepherdError(
-                f"participation.drawn is {self.drawn}, but of {clients} clients {least} take part in a round; choose a "
-                f"number from {least} to {clients}."
-            )
+        check_drawn(self.drawn, self.cohort_size(clients), clients)
         return min(max(self.drawn, count), able)
 
 

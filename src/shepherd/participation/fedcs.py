@@ -18,17 +18,22 @@ class FedCS(CountedParticipation):
 
     FedCS (Nishio and Yonetani, arXiv 1804.08333): the client that prolongs the round least is added as long as the
     deadline holds. There all share one uplink and send one after another; here, as in `shepherd.simulation`, each has
-    its own, and a round lasts as long as the slowest of its clients. ``count`` and ``fraction`` say how many are drawn
-    (the paper's C), so fewer may take part. It serves the number of clients, not what they have to say.
+    its own, and a round lasts as long as the slowest of its clients. It serves the number of clients, not what they
+    have to say.
+
+    As in the paper's protocol, a share C of all clients, drawn at random, is asked for its resources first, and only of
+    these are clients chosen: that is ``fraction`` (or ``count``), a tenth unless told, and ``fraction=1`` leaves the
+    deadline alone to choose.
 
     Attributes
     ----------
-    deadline_seconds : float
-        How long a round may last, in seconds of the simulated system.
+    deadline_s : float
+        How long a round may last, in seconds of the simulated system. It only chooses; what ends a round is
+        ``system.deadline_s``.
     """
 
     name: str = "fedcs"
-    deadline_seconds: float = Field(gt=0)
+    deadline_s: float = Field(gt=0, examples=[600])
 
     def suits(self, config: Any) -> None:
         """Refuse where nothing is known of devices."""
@@ -49,4 +54,4 @@ class FedCS(CountedParticipation):
         drawn = [candidates.pool[place] for place in places]
         seconds = {client: devices.expected_seconds(client, candidates.sizes[client]) for client in drawn}
         # The greedy order is from the fastest on, and the round lasts as long as the last that was added.
-        return sorted(client for client in drawn if seconds[client] <= self.deadline_seconds)
+        return sorted(client for client in drawn if seconds[client] <= self.deadline_s)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from shepherd.errors import ShepherdError
 from shepherd.participation.base import Candidates, Report
 from shepherd.participation.counted import CountedParticipation
-from shepherd.participation.drawing import drawn_by_weight
+from shepherd.participation.drawing import check_drawn, drawn_by_weight
 from shepherd.randomness import generator
 from shepherd.tree import Tree
 
@@ -38,6 +37,21 @@ class PowerOfChoice(CountedParticipation):
     losses: Literal["polled", "last"] = "polled"
     poll_examples: int | None = Field(None, gt=0)
 
+    def suits(self, config: Any) -> None:
+        """Refuse to poll where there is no cohort to choose: who is at work is asked in vain, who is not may wait."""
+        super().suits(config)
+        if self.losses == "polled" and config.system is not None and config.system.stale:
+            raise ValueError(
+                "participation.name=power_of_choice polls clients to choose a round's cohort, and "
+                f"system.name={config.system.name} asks one client after another, at random; give it losses=last, or "
+                "set participation.name=random participation.fraction=1.0, or system.name=synchronous"
+            )
+
+    def check(self, clients: int) -> None:
+        """Refuse to draw fewer than take part, or more than there are."""
+        super().check(clients)
+        check_drawn(self.drawn, self.cohort_size(clients), clients)
+
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Keep those of the highest loss, the first by number among equals; in ascending order of client number."""
         invited = self.invited(candidates)
@@ -58,12 +72,7 @@ class PowerOfChoice(CountedParticipation):
         clients = len(candidates.sizes)
         if self.drawn is None:
             return min(2 * invited, len(candidates.pool))
-        least = self.cohort_size(clients)
-        if not least <= self.drawn <= clients:
-            raise ShepherdError(
-                f"participation.drawn is {self.drawn}, but of {clients} clients {least} take part in a round; choose a "
-                f"number from {least} to {clients}."
-            )
+        check_drawn(self.drawn, self.cohort_size(clients), clients)
         return min(max(self.drawn, invited), len(candidates.pool))
 
     def _losses(self, candidates: Candidates, drawn: Sequence[int], state: Tree) -> Mapping[int, float]:

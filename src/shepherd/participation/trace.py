@@ -61,6 +61,14 @@ class Trace(Participation):
         """Return how many the other rule chooses."""
         return self.then.cohort_size(clients)
 
+    def most_chosen(self, clients: int) -> int:
+        """Return how many the other rule chooses at most."""
+        return self.then.most_chosen(clients)
+
+    def check(self, clients: int) -> None:
+        """Refuse what the other rule cannot choose from."""
+        self.then.check(clients)
+
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Have the other rule choose among those that are available."""
         return self.then.select(_available(candidates), state)

@@ -2,9 +2,10 @@
 
 from shepherd.personalisation.base import Personalisation
 from shepherd.personalisation.ditto import Ditto
+from shepherd.personalisation.feddpa import FedDPAF, FedDPAT
 from shepherd.personalisation.fine_tune import FineTune
 from shepherd.strategy import one_of
 
-PersonalisationChoice = one_of(Personalisation, FineTune, Ditto)
+PersonalisationChoice = one_of(Personalisation, FineTune, Ditto, FedDPAF, FedDPAT)
 
-__all__ = ["Ditto", "FineTune", "Personalisation", "PersonalisationChoice"]
+__all__ = ["Ditto", "FedDPAF", "FedDPAT", "FineTune", "Personalisation", "PersonalisationChoice"]

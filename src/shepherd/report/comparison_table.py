@@ -16,7 +16,6 @@ from shepherd.report.comparison import Comparison, Row
 from shepherd.report.grid import plain_words
 from shepherd.report.units import duration, fixed, is_number, whole
 
-_TERMINAL_COLUMNS = 8
 _LABEL = 24  # characters of a label that are kept in one piece
 _Cells = list[tuple[str, bool]]
 
@@ -139,9 +138,7 @@ def line_table(
     return _fill(_table(title, caption), first, [line.label for line in lines], cells)
 
 
-def category_table(
-    comparison: Comparison, figure: str = "loss", columns: int | None = _TERMINAL_COLUMNS
-) -> Table:
+def category_table(comparison: Comparison, figure: str = "loss") -> Table:
     """Return the comparison by category: a line per category, a column per model.
 
     Parameters
@@ -150,15 +147,11 @@ def category_table(
         The models.
     figure : {"loss", "rouge_l"}
         What to show.
-    columns : int, optional
-        The most models shown, so that a terminal of 100 columns suffices; None for all.
     """
-    shown, hidden = comparison.rows[:columns], comparison.rows[columns:] if columns else []
-    lines = [_category_cells(shown, figure, name) for name in comparison.categories]
-    cells = [(row.label, [line[position] for line in lines]) for position, row in enumerate(shown)]
+    lines = [_category_cells(comparison.rows, figure, name) for name in comparison.categories]
+    cells = [(row.label, [line[position] for line in lines]) for position, row in enumerate(comparison.rows)]
     unit = "Loss in nats per response token" if figure == "loss" else "ROUGE-L, 0 to 1"
-    caption = f"{unit}." + (f" {len(hidden)} more models are in the CSV." if hidden else "")
-    table = _table(f"{'Loss' if figure == 'loss' else 'ROUGE-L'} by category", caption)
+    table = _table(f"{'Loss' if figure == 'loss' else 'ROUGE-L'} by category", f"{unit}.")
     return _fill(table, "Category", comparison.categories, cells)
 
 
@@ -181,9 +174,9 @@ def document_tables(comparison: Comparison) -> list[Table]:
     """Return the tables of a document: the models overall, and by category with every model."""
     tables = [comparison_table(comparison)]
     if comparison.categories:
-        tables.append(category_table(comparison, columns=None))
+        tables.append(category_table(comparison))
     if any(row.rouge_l_by_category for row in comparison.rows):
-        tables.append(category_table(comparison, "rouge_l", columns=None))
+        tables.append(category_table(comparison, "rouge_l"))
     return tables
 
 

@@ -8,6 +8,7 @@ from shepherd.evaluation.group_scores import GroupScores
 from shepherd.evaluation.groups import Grouping
 from shepherd.evaluation.measured import is_worse
 from shepherd.report.intervals import noise_note
+from shepherd.report.units import counted
 
 #: More groups than this have a worst one by chance, and groups of fewer questions lie far apart by chance.
 _MANY_GROUPS, _FEW_QUESTIONS = 20, 10
@@ -41,11 +42,16 @@ def group_notes(
         yield f"Model less {against}, question by question."
         yield noise_note([interval for model in found for interval in model.compared])
     if hidden:
-        yield f"{hidden} more models are in the CSV."
+        yield more_models(hidden)
     yield from grouping.notes
     yield from filter(None, [_small_groups(grouping)])
     if against:
         yield from filter(None, [_worse(model, against) for model in found[: len(found) - hidden]])
+
+
+def more_models(hidden: int) -> str:
+    """Say that a table leaves models out, and where they are."""
+    return f"{counted(hidden, 'more model')} {'is' if hidden == 1 else 'are'} in the CSV."
 
 
 def _small_groups(grouping: Grouping) -> str:

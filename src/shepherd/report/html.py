@@ -172,9 +172,9 @@ def _round_pictures(record: Record) -> list[Markup]:
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     losses = "; ".join(f"{row.label} {fixed(row.loss)}" for row in comparison.rows)
     picture = drawn(figures.comparison_figure(comparison), "compare", f"Final hold-out loss: {losses}.")
-    by_category = [category_table(comparison, columns=None)] if comparison.categories else []
+    by_category = [category_table(comparison)] if comparison.categories else []
     if any(row.rouge_l_by_category for row in comparison.rows):
-        by_category.append(category_table(comparison, "rouge_l", columns=None))
+        by_category.append(category_table(comparison, "rouge_l"))
     tables = [grid(table, _MOST_CATEGORIES) for table in by_category]
     return {"picture": picture, "table": grid(comparison_table(comparison)), "by_category": tables}
 

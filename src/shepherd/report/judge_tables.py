@@ -9,6 +9,7 @@ from rich.table import Table
 
 from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.comparison_table import Column, csv_text, line_table
+from shepherd.report.group_notes import more_models
 from shepherd.report.intervals import NOISE, with_ends
 from shepherd.report.units import fixed, is_number, percent, signed, whole
 from shepherd.statistics.bootstrap import Interval, corrected
@@ -154,7 +155,7 @@ def category_table(results: JudgeResults, most: int | None = _MOST_MODELS, by: s
     if results.form != "verdict" and results.reference:
         unit = f"Mean score less that of {results.reference}, in points"
     hidden = len(results.models) - len(shown)
-    caption = f"{unit}." + (f" {hidden} more models are in the CSV." if hidden else "")
+    caption = f"{unit}." + (f" {more_models(hidden)}" if hidden else "")
     lines = [_Category(name) for name in _categories(results)]
     return line_table(f"By {by}", caption, by.capitalize(), lines, columns)
 

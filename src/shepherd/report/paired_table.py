@@ -95,7 +95,9 @@ def _verdict(mean: float | None, p_holm: float | None, sign: int) -> str:
 
 
 def paired_tables(comparison: SeedComparison) -> list[Table]:
-    """Return a table for each figure in which methods share a seed with the reference."""
+    """Return a table for each figure in which methods share seeds with the reference; of a single seed nothing."""
+    if not comparison.can_be_tested:
+        return []
     return [_table(comparison, figure) for figure in PAIRED_FIGURES if comparison.has(f"{figure}_difference")]
 
 

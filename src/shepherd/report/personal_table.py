@@ -9,13 +9,14 @@ from rich.table import Table
 
 from shepherd.personal_scores import PersonalScore
 from shepherd.report.comparison_table import Column, csv_text, line_table
-from shepherd.report.units import fixed, percent, whole
+from shepherd.report.units import fixed, percent, signed, whole
 
 #: So many clients are shown each; of more there are the figures over all of them.
 _SHOWN = 20
 _FIGURES = (
     *("client", "trained_on", "own_test", "own_loss_shared", "own_loss_personal"),
     *("unseen_loss_shared", "unseen_loss_personal"),
+    *("own_weight", "unseen_weight", "peft_weight"),
 )
 
 
@@ -59,7 +60,11 @@ def _spread(heading: str, values: Callable[[_Line], Sequence[float]]) -> Column[
 
 
 def _change(heading: str, of: Callable[[PersonalScore], float]) -> Column[_ClientLine]:
-    return Column(heading, lambda line: of(line.score), lambda line: f"{of(line.score):+.3f}")
+    return Column(heading, lambda line: of(line.score), lambda line: signed(of(line.score)))
+
+
+def _weight(heading: str, of: Callable[[PersonalScore], float | None]) -> Column[_ClientLine]:
+    return Column(heading, lambda line: of(line.score), lambda line: fixed(of(line.score)))
 
 
 class _ClientLine:
@@ -82,6 +87,11 @@ def client_table(scores: Sequence[PersonalScore]) -> Table:
         _change("Own test", lambda score: score.own_change),
         _change("Unseen", lambda score: score.unseen_change),
     ]
+    if any(score.own_weight is not None for score in scores):
+        columns += [
+            _weight("Weight, own test", lambda score: score.own_weight),
+            _weight("Weight, unseen", lambda score: score.unseen_weight),
+        ]
     hidden = len(scores) - len(lines)
     caption = "Below zero the client's own adapter is the better one."
     if hidden:

@@ -60,10 +60,17 @@ class Record:
         """The evaluation before any training, where the run made one."""
         return next((line for line in self.scope("global") if line["round"] == 0), None)
 
+    @property
+    def starts_at_base(self) -> bool:
+        """Whether the evaluation before any training is the untuned base's; virtual tokens change it from the start."""
+        return bool((self.environment.get("adapter") or {}).get("starts_at_base", True))
+
     def as_untuned(self) -> Record | None:
-        """Return the untuned base as a run of its own, told by this run's evaluation before any training."""
+        """Return the untuned base as a run of its own, told by this run's evaluation before any training, if it is."""
+        if self.untuned is None or not self.starts_at_base:
+            return None
         place = self.path / "baselines" / "untuned"
-        return replace(self, path=place, label="untuned", metrics=[self.untuned]) if self.untuned else None
+        return replace(self, path=place, label="untuned", metrics=[self.untuned])
 
     @property
     def rounds(self) -> int:
@@ -97,13 +104,18 @@ class Record:
         return int(self._sum("round", "bytes_down"))
 
     @property
-    def training_seconds(self) -> float:
+    def round_seconds(self) -> float:
         """Seconds spent in rounds, evaluation left out."""
         return self._seconds("round")
 
     @property
+    def training_seconds(self) -> float:
+        """Seconds of the rounds that choosing clients and examples did not take."""
+        return self.round_seconds - (self.selection_seconds or 0.0)
+
+    @property
     def selection_seconds(self) -> float | None:
-        """Seconds of the rounds spent on choosing examples, where they were measured."""
+        """Seconds of the rounds spent on choosing clients, polls included, and examples, where they were measured."""
         found = [line.get("machine", {}).get("selection_seconds") for line in self.scope("round")]
         known = [seconds for seconds in found if is_number(seconds)]
         return sum(known) if known else None
@@ -111,7 +123,7 @@ class Record:
     @property
     def total_seconds(self) -> float:
         """Seconds spent in rounds and evaluations."""
-        return self._seconds("round") + self._seconds("global")
+        return self.round_seconds + self._seconds("global")
 
     @property
     def peak_memory_bytes(self) -> int | None:

@@ -68,8 +68,8 @@ class Method:
         The loss of the category it does worst in, and the standard deviation of the loss over the categories.
     examples : Spread
         Examples trained on with repeats counted.
-    training_seconds, selection_seconds : Spread
-        Seconds spent in rounds, and those of them spent choosing the examples where that was measured.
+    round_seconds, selection_seconds : Spread
+        Seconds spent in rounds, and those of them spent choosing clients and examples where that was measured.
     share_of_data : Spread
         Of the examples that the clients of the rounds held, the share they trained on, where it was counted.
     loss_difference, rouge_l_difference : Spread
@@ -83,7 +83,7 @@ class Method:
     worst_loss: Spread
     loss_spread: Spread
     examples: Spread
-    training_seconds: Spread
+    round_seconds: Spread
     selection_seconds: Spread
     share_of_data: Spread
     loss_difference: Spread = Spread()
@@ -115,6 +115,11 @@ class SeedComparison:
     def reference(self) -> Method:
         """The method every difference is to."""
         return self.methods[0]
+
+    @property
+    def can_be_tested(self) -> bool:
+        """Whether any method has two seeds or more in common with the reference."""
+        return any(len(method.loss_difference.by_seed) > 1 for method in self.methods)
 
     def has(self, figure: str) -> bool:
         """Say whether any method has a figure, such as ``rouge_l``."""
@@ -184,7 +189,7 @@ def method_over_seeds(
         worst_loss=spread(_fairness("worst")),
         loss_spread=spread(_fairness("spread")),
         examples=spread(lambda record: record.examples),
-        training_seconds=spread(lambda record: record.training_seconds),
+        round_seconds=spread(lambda record: record.round_seconds),
         selection_seconds=spread(lambda record: record.selection_seconds),
         share_of_data=spread(_share_of_data),
         loss_difference=loss.minus(reference.loss) if reference else Spread(),

@@ -15,7 +15,7 @@ from shepherd.report.units import duration, fixed, is_number, percent, whole
 _EVALUATED = ("loss", "rouge_l")
 _FIGURES = (
     *("loss", "loss_difference", "rouge_l", "rouge_l_difference", "worst_loss", "loss_spread"),
-    *("examples", "share_of_data", "training_seconds", "selection_seconds"),
+    *("examples", "share_of_data", "round_seconds", "selection_seconds"),
 )
 _TESTED = ("low", "high", "p_t", "p_holm", "p_flips")
 
@@ -50,6 +50,8 @@ def _caption(comparison: SeedComparison) -> Iterator[str]:
         yield "Clients alone are others in every seed: each seed has their mean, and ± says nothing of one client."
     if len(comparison.methods) > 1 and not comparison.has("loss_difference"):
         yield f"No method shares a seed with {comparison.reference.label}, so there are no differences."
+    elif len(comparison.methods) > 1 and not comparison.can_be_tested:
+        yield f"Differences are tested over two seeds at least that a method shares with {comparison.reference.label}."
     if any(_is_partial(m, getattr(m, figure)) for m in comparison.methods for figure in _EVALUATED):
         yield "In brackets: the number of seeds, where it is not all."
     if comparison.several_bases:
@@ -80,14 +82,14 @@ def _costs(comparison: SeedComparison) -> Iterator[Column[Method]]:
         yield _column("Share of data", "share_of_data", lambda _, spread: percent(spread.mean))
     yield rounds
     if comparison.has("selection_seconds"):
-        yield _column("Selection", "selection_seconds", lambda _, spread: duration(spread.mean))
+        yield _column("Choosing", "selection_seconds", lambda _, spread: duration(spread.mean))
 
 
 def cost_columns() -> tuple[Column[Method], Column[Method]]:
     """Return the columns of examples trained on, and of the time spent in rounds."""
     return (
         _column("Examples", "examples", lambda _, spread: whole(spread.mean)),
-        _column("Rounds", "training_seconds", lambda _, spread: duration(spread.mean)),
+        _column("Time", "round_seconds", lambda _, spread: duration(spread.mean)),
     )
 
 

@@ -68,7 +68,7 @@ def _asked(costs: SelectionCosts, record: Record, asked: Sequence[Metric]) -> Se
         costs.selected,
         costs.held,
         seconds=seconds,
-        training_seconds=None if seconds is None else record.training_seconds - seconds,
+        training_seconds=None if seconds is None else record.training_seconds,
         bytes_up=int(_total(asked, "bytes_up") or 0),
         groups=None if groups is None else int(groups),
         surviving_groups=None if surviving is None else int(surviving),

@@ -65,6 +65,13 @@ def _traffic(record: Record, until: float) -> int:
     return int(sum(line["bytes_up"] + line["bytes_down"] for line in lines))
 
 
+def mean_staleness(record: Record) -> float | None:
+    """Return how many rounds old the updates that were aggregated were, on average; None where none can be."""
+    ages = [(line["staleness"], line["clients"]) for line in record.scope("round") if "staleness" in line]
+    updates = sum(clients for _, clients in ages)
+    return sum(age * clients for age, clients in ages) / max(1, updates) if ages else None
+
+
 def system_facts(record: Record) -> list[tuple[str, str]]:
     """Return what the rounds of a simulated system come to, as pairs of a heading and a value."""
     rounds = [line for line in record.scope("round") if "simulated_seconds" in line]
@@ -82,11 +89,8 @@ def system_facts(record: Record) -> list[tuple[str, str]]:
         ("Idle share of clients", percent(idle / total if total else 0.0)),
         ("Traffic for nothing", f"{size(wasted)} ({percent(wasted / moved if moved else 0.0)})"),
     ]
-    ages = [(line["staleness"], line["clients"]) for line in rounds if "staleness" in line]
-    if ages:
-        updates = sum(clients for _, clients in ages)
-        mean = sum(age * clients for age, clients in ages) / max(1, updates)
-        facts.append(("Staleness, mean", f"{mean:.1f} rounds"))
+    if (age := mean_staleness(record)) is not None:
+        facts.append(("Staleness, mean", f"{age:.1f} rounds"))
     small = (record.environment.get("system") or {}).get("clients_too_small")
     if small:
         facts.append(("Devices too small", f"{small:,}"))

@@ -8,12 +8,14 @@ from typing import Any
 
 from shepherd.report.record import Record, is_finished
 from shepherd.report.selection_costs import selection_costs
-from shepherd.report.units import duration, fixed, percent, whole
+from shepherd.report.simulated_time import mean_staleness
+from shepherd.report.units import counted, duration, fixed, percent, whole
 
 #: How a base is tuned, by the adapter's name.
 _HOW = {
     "lora": "with a LoRA adapter",
     "dora": "with a DoRA adapter",
+    "lora_sb": "with a small square matrix in every layer (LoRA-SB)",
     "ia3": "with (IA)³'s vectors",
     "prompt": "with virtual tokens",
     "ptuning": "with virtual tokens",
@@ -58,6 +60,8 @@ def sentences(record: Record, baselines: Sequence[Record], clients: int | None) 
         _setup(record, clients),
         _schedule(record),
         _selection(record),
+        _staleness(record),
+        _clusters(record),
         _result(record),
         _against(record, baselines),
     ]
@@ -68,13 +72,15 @@ def _setup(record: Record, clients: int | None) -> str:
     data, adapter = record.environment.get("data") or {}, section(record, "adapter")
     source = Path(str(data.get("source") or section(record, "data").get("path") or "the instructions")).name
     rank = f", rank {adapter['rank']}," if "rank" in adapter else ""
-    among = f" held by {whole(clients)} clients" if clients else ""
-    rows = f"{whole(data['training_rows'])} instructions" if data.get("training_rows") else "the instructions"
+    among = f" held by {counted(clients, 'client')}" if clients else ""
+    rows = counted(data["training_rows"], "instruction") if data.get("training_rows") else "the instructions"
     dealt = None if is_of_sites(record) else section(record, "allocation").get("name")
     scheme = f" (allocation: {dealt})" if dealt else ""
     how = _HOW.get(adapter.get("name", "lora"), f"with the adapter {adapter.get('name')}")
     tuned = f"The base model {base_name(record)} was tuned {how}{rank}"
-    return f"{tuned} on {rows} from {source}{among}{scheme}."
+    tests = data.get("own_test_rows")
+    kept = f"; {whole(tests)} more are kept for the clients' own tests" if tests else ""
+    return f"{tuned} on {rows} from {source}{among}{scheme}{kept}."
 
 
 def _schedule(record: Record) -> str:
@@ -82,14 +88,16 @@ def _schedule(record: Record) -> str:
     if not lines:
         return "No round has been trained yet."
     cohorts = {line.get("clients") for line in lines}
-    cohort = f"{whole(cohorts.pop())} clients" if len(cohorts) == 1 else "varying numbers of clients"
+    cohort = counted(cohorts.pop() or 0, "client") if len(cohorts) == 1 else "varying numbers of clients"
     rule = section(record, "aggregation").get("name")
     combined = f", their adapters combined by {rule}" if rule else ""
     left = "" if is_finished(record) else f" of {record.planned_rounds} planned"
     took = duration(record.training_seconds)
+    polled = f", polling and choosing {duration(record.selection_seconds)}" if record.scope("poll") else ""
+    when = "one round" if record.rounds == 1 else f"each of {record.rounds} rounds"
     return (
-        f"In each of {record.rounds} rounds{left}, {cohort} trained on their own instructions{combined}; "
-        f"training took {took}."
+        f"In {when}{left}, {cohort} trained on their own instructions{combined}; "
+        f"training took {took}{polled}."
     )
 
 
@@ -110,19 +118,42 @@ def _selection(record: Record) -> str:
     return f"Each round its clients trained on {percent(costs.share)} of their examples{by}{took}."
 
 
+def _staleness(record: Record) -> str:
+    """Return how old the updates of a run without rounds that wait were."""
+    age = mean_staleness(record)
+    return "" if age is None else f"The updates that it aggregated were {age:.1f} rounds old on average."
+
+
+def _clusters(record: Record) -> str:
+    """Return how many clusters the clients are in, of a run that makes some."""
+    found = [line["clusters"] for line in record.scope("round") if "clusters" in line]
+    if not found:
+        return ""
+    if found[-1] <= 1:
+        return "Its clients are all in one cluster so far, with one adapter."
+    return f"Its clients are in {counted(int(found[-1]), 'cluster')}, each with an adapter of its own."
+
+
 def _result(record: Record) -> str:
     first, last = record.untuned, record.final
     rows = last.get("examples")
     on = f"On {whole(rows)} held-out examples" if rows else "On the hold-out"
     if first is None or first is last:
         return f"{on} the loss is {fixed(last['loss'])} nats per response token."
-    change = percent(last["loss"] / first["loss"] - 1) if first["loss"] else "–"
+    change = last["loss"] / first["loss"] - 1 if first["loss"] else None
+    begun = "" if record.starts_at_base else " (of the untrained adapter, which is not the untuned base's)"
     verb = "fell" if last["loss"] < first["loss"] else "went"
     return (
-        f"{on} the loss {verb} from {fixed(first['loss'])} to {fixed(last['loss'])} nats per response "
-        f"token ({change.replace('-', '−')}), the perplexity from {fixed(first.get('perplexity'), 1)} to "
+        f"{on} the loss {verb} from {fixed(first['loss'])}{begun} to {fixed(last['loss'])} nats per response "
+        f"token ({_signed(change)}), the perplexity from {fixed(first.get('perplexity'), 1)} to "
         f"{fixed(last.get('perplexity'), 1)}{_rouge(first.get('rouge_l'), last.get('rouge_l'))}.{_pairs(last)}"
     )
+
+
+def _signed(change: float | None) -> str:
+    """Return a change as a percentage with its sign."""
+    plus = "+" if change is not None and change > 0 else ""
+    return plus + percent(change).replace("-", "−")
 
 
 def _pairs(last: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from shepherd.sweep.values import short_keys
 if TYPE_CHECKING:
     from shepherd.sweep.grid import Cell, Plan
 
-_FIGURES = ("loss", "rouge_l", "examples", "training_seconds")
+_FIGURES = ("loss", "rouge_l", "examples", "round_seconds")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def sweep_table(results: SweepResults) -> Table:
     if not results.comparable:
         scores = [dataclasses.replace(column, best=None) for column in scores]
     examples, seconds = map(_of_method, cost_columns())
-    columns += [*scores, examples, dataclasses.replace(seconds, heading="Time")]
+    columns += [*scores, examples, seconds]
     return line_table("The sweep", " ".join(_caption(results)), first, results.lines, columns)
 
 

@@ -79,6 +79,9 @@ class System(Strategy):
     def check(self, names: Sequence[str]) -> None:
         """Refuse files that cannot be used for the clients of these names."""
 
+    def check_cohort(self, chosen: int) -> None:
+        """Say what does not come out as one would think where participation chooses so many clients at most."""
+
     def facts(self, names: Sequence[str], seed: int, work: Workload) -> dict[str, Any]:
         """Return what ``environment.json`` says of the devices.
 
@@ -123,6 +126,10 @@ class System(Strategy):
             As for `fleet`.
         """
         return Invited(chosen, chosen)
+
+    def why_nobody(self, arrived: Arrived) -> str:
+        """Say why no update of a round is used, and what would help; nothing where that is not the system's doing."""
+        return ""
 
     def arrive(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from pydantic import Field
 
 from shepherd.errors import ShepherdError
 from shepherd.simulation.devices import PROFILE_COLUMNS, Devices, Profiles
@@ -26,7 +27,7 @@ class DeviceFile(Devices):
     """
 
     name: str = "file"
-    path: str
+    path: str = Field(examples=["devices.csv"])
     assign: Assignment = "drawn"
 
     def profiles(self, clients: Sequence[int] | np.ndarray, names: Sequence[str], seed: int) -> Profiles:

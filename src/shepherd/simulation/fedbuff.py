@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Layout
 from shepherd.participation.base import Candidates
 from shepherd.randomness import generator
+from shepherd.report.units import counted
 from shepherd.simulation.base import Arrived, Invited
 from shepherd.simulation.figures import round_figures
 from shepherd.simulation.fleet import Fleet
@@ -21,6 +23,8 @@ from shepherd.simulation.journey import Journey
 from shepherd.simulation.simulated import Simulated, staying
 from shepherd.simulation.workload import Workload
 from shepherd.tree import Tree
+
+log = logging.getLogger(__name__)
 
 
 class FedBuff(Simulated):
@@ -33,8 +37,9 @@ class FedBuff(Simulated):
     What strategies have clients say besides their update is passed on as it is.
 
     Participation says each round who may be asked; of these, clients are drawn at random that are there, able and not
-    at work already. With ``participation.fraction=1`` everybody may be, as in the paper. Where too few may be, places
-    stay free until the next round.
+    at work already, each once a round. With ``participation.fraction=1`` everybody may be, as in the paper. Where too
+    few may be, places stay free until the next round; where no more may be than the buffer takes, every round waits for
+    everybody, and no update is ever stale.
 
     The adapter does not change between two aggregations, so a client's update is computed when it is asked, and kept
     until it has arrived. A client that finishes its training keeps what stateful clients keep.
@@ -62,6 +67,20 @@ class FedBuff(Simulated):
     def init(self) -> Tree:
         """Begin with nobody at work."""
         return {**super().init(), "flights": {}}
+
+    def check_cohort(self, chosen: int) -> None:
+        """Say where nobody is at work when a round ends, which makes the rounds synchronous."""
+        if chosen <= self.buffer:
+            log.warning(
+                "system.name=fedbuff waits for everybody here, as a synchronous system does: participation chooses %s "
+                "a round, and system.buffer is %d; set participation.fraction=1.0 or a smaller system.buffer.",
+                counted(chosen, "client"),
+                self.buffer,
+            )
+        elif self.concurrency == 1:
+            log.warning(
+                "system.concurrency is 1, so one client works at a time and no update is ever stale; raise it."
+            )
 
     def fleet(self, candidates: Candidates, work: Workload, state: Tree) -> Fleet:
         """Return the devices as the round begins; those at work are busy."""
@@ -126,8 +145,8 @@ class FedBuff(Simulated):
             },
             keeping=frozenset(
                 client
-                for client in sky.begun
-                if client in by_client and ways[client].trains_until(float("inf"))
+                for client, way in sky.begun.items()
+                if client in by_client and way.trains_until(float("inf"))
             ),
             figures={
                 **invited.figures,
@@ -143,6 +162,11 @@ class FedBuff(Simulated):
             },
             missing=missing,
         )
+
+    @property
+    def too_late(self) -> str:
+        """Of an update that has arrived it is its age."""
+        return f"with updates that are too old (raise system.max_staleness, which is {self.max_staleness})"
 
     def _ended(self, sky: _Sky, round: int) -> list[Flight]:
         """Let clients begin and end until the buffer is full or nobody is left; return those that ended."""
@@ -220,13 +244,13 @@ class Flight:
 
 @dataclass
 class _Sky:
-    """Who is at work and who may be asked next, as time goes on within one round."""
+    """Who is at work and who may be asked next, as time goes on within one round; and who began in it, on what way."""
 
     flights: dict[int, Flight]
     queue: deque[Flight]
     fleet: Fleet
     concurrency: int
-    begun: set[int] = field(default_factory=set)
+    begun: dict[int, Journey] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.now = self.fleet.now
@@ -242,7 +266,7 @@ class _Sky:
                 continue
             way = staying(replace(flight.way, begun=self.now), until)
             self.flights[flight.client] = replace(flight, way=way)
-            self.begun.add(flight.client)
+            self.begun[flight.client] = way
             heapq.heappush(self.ends, (way.ends, flight.client))
 
     def next(self) -> Flight | None:

@@ -79,7 +79,7 @@ class Fleet:
     def expected_seconds(self, client: int, examples: int) -> float:
         """Return how long a client that holds so many examples is expected to take, transfers included."""
         profiles, place = self._block(client)[0], client % BLOCK
-        operations = self.work.expected_tokens(examples) * self.work.flops_per_token
+        operations = self.work.operations(self.work.expected_tokens(examples), examples)
         transfer = 2 * profiles.latency_s[place] + self.work.adapter_bytes * (
             1 / profiles.download_bytes_per_s[place] + 1 / profiles.upload_bytes_per_s[place]
         )

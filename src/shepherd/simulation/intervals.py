@@ -32,7 +32,7 @@ class Intervals(Availability):
     """
 
     name: str = "intervals"
-    path: str
+    path: str = Field(examples=["there.csv"])
     assign: Assignment = "drawn"
     period_s: float | None = Field(None, gt=0)
 

@@ -14,9 +14,9 @@ from pydantic import Field
 from shepherd.errors import ShepherdError
 from shepherd.messages import ClientUpdate
 from shepherd.participation.base import Candidates
-from shepherd.report.units import size, whole
+from shepherd.report.units import counted, size, whole
 from shepherd.simulation.availability import Always, Availability, Diurnal
-from shepherd.simulation.base import System
+from shepherd.simulation.base import Arrived, System
 from shepherd.simulation.classes import Classes, Lognormal
 from shepherd.simulation.device_file import DeviceFile
 from shepherd.simulation.devices import Devices
@@ -55,7 +55,8 @@ class Simulated(System):
 
     A client that is asked receives the adapter, computes, and sends its update: latency and bytes over its bandwidth
     each way, and between them, for every token, 4 operations for each frozen parameter and 6 for each trained one
-    (`Workload`), over what its device does a second. Only training is on the clock: what a coreset or a participation
+    (`Workload`), over what its device does a second; an adapter of its own that it trains besides (``ditto``) takes as
+    long again for each example. Only training is on the clock: what a coreset or a participation
     asks of clients before, aggregation and evaluation are not.
 
     A device without the memory for the model is never asked. One that goes away before its update has arrived is lost,
@@ -135,6 +136,22 @@ class Simulated(System):
         drawn = ((client, self.dropout.draw(candidates.seed, candidates.round, client)) for client in clients)
         return [client for client, leaving in drawn if leaving is None or leaving.stage == "after"]
 
+    def why_nobody(self, arrived: Arrived) -> str:
+        """Say what became of everybody that was chosen; see `System.why_nobody`."""
+        figures = arrived.figures
+        fates = [
+            (figures["clients_late"], self.too_late),
+            (figures["clients_dropped"], "lost on the way (system.dropout, system.availability)"),
+            (figures["clients_away"], "away (system.availability)"),
+            (figures["clients_too_small"], "of too little memory (system.devices)"),
+        ]
+        return ", ".join(f"{counted(int(number), 'client')} {fate}" for number, fate in fates if number)
+
+    @property
+    def too_late(self) -> str:
+        """What is said of clients whose updates came too late, and what would help them."""
+        return "too late"
+
     def journeys(
         self,
         clients: Sequence[int],
@@ -148,11 +165,16 @@ class Simulated(System):
             return {}
         up = {client: update.wire_bytes for client, update in updates.items()}
         usual_up = round(sum(up.values()) / len(up)) if up else fleet.work.adapter_bytes
-        tokens = np.array(self._tokens(clients, updates, candidates, fleet.work))
+        tokens = self._tokens(clients, updates, candidates, fleet.work)
+        examples = [
+            updates[client].selected if client in updates else int(candidates.sizes[client])
+            for client in clients
+        ]
+        operations = [fleet.work.operations(own, count) for own, count in zip(tokens, examples, strict=True)]
         profiles = fleet.profiles(clients)
         parts = zip(
             profiles.download_seconds(np.array([down_bytes[client] for client in clients], dtype=np.float64)),
-            profiles.compute_seconds(tokens * fleet.work.flops_per_token),
+            profiles.compute_seconds(np.array(operations)),
             profiles.upload_seconds(
                 np.array([up.get(client, usual_up) for client in clients], dtype=np.float64)
             ),

@@ -95,6 +95,11 @@ class Synchronous(Simulated):
             missing=missing,
         )
 
+    @property
+    def too_late(self) -> str:
+        """Of a round that is closed with nobody there it was the deadline."""
+        return f"not there by the deadline (raise system.deadline_s, which is {self.deadline_s})"
+
     def _closed(self, ways: Sequence[Journey], now: float, wanted: int | None) -> float:
         """Return when the round that began `now` is closed, if so many updates are wanted."""
         if not ways:

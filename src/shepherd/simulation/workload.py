@@ -31,6 +31,8 @@ class Workload:
         The mean over all training examples; a client's own are counted once it has trained.
     repeated : callable
         How many examples a client trains on, with repetition, by how many it holds.
+    beside : callable, optional
+        The same of the adapter of its own that it trains besides, where personalisation has it do so.
     layout : Layout, optional
         The adapter's.
     """
@@ -40,16 +42,27 @@ class Workload:
     weight_bytes: int = 0
     tokens_per_example: float = 0.0
     repeated: Callable[[int], int] = int
+    beside: Callable[[int], int] | None = None
     layout: Layout | None = None
 
     @classmethod
-    def of(cls, model: AdaptedModel, examples: EncodedExamples, training: Training) -> Workload:
-        """Count what `training` the adapter of `model` on `examples` asks of a device."""
-        frozen, trainable = model.counts()
+    def of(
+        cls,
+        model: AdaptedModel,
+        examples: EncodedExamples,
+        training: Training,
+        beside: Training | None = None,
+        counts: tuple[int, int] | None = None,
+    ) -> Workload:
+        """Count what `training` the adapter of `model` on `examples` asks of a device, and one of its own `beside`.
+
+        Of the adapter all is trained, unless `counts` says how many parameters are frozen and how many are trained.
+        """
+        frozen, trainable = counts or model.counts()
         weights = sum(weight.numel() * weight.element_size() for weight in model.peft.parameters())
         # Where an example is more than one sequence, the others are taken to be as long.
         mean = float(examples.lengths().mean()) * training.sequences if len(examples) else 0.0
-        return cls(frozen, trainable, weights, mean, training.count)
+        return cls(frozen, trainable, weights, mean, training.count, beside.count if beside else None)
 
     @property
     def flops_per_token(self) -> float:
@@ -73,6 +86,21 @@ class Workload:
     def adapter_bytes(self) -> int:
         """Length of the whole adapter's wire form, in bytes."""
         return self.layout.wire_bytes if self.layout is not None else 0
+
+    def operations(self, tokens: float, examples: int) -> float:
+        """Return the operations of a client's round.
+
+        Parameters
+        ----------
+        tokens : float
+            What it trains everybody's adapter on; an adapter of its own is trained on the same examples.
+        examples : int
+            How many different ones these are.
+        """
+        again = (
+            self.beside(examples) / self.repeated(examples) if self.beside is not None and examples else 0.0
+        )
+        return tokens * (1 + again) * self.flops_per_token
 
     def expected_tokens(self, examples: int) -> float:
         """Return how many tokens a client that holds so many examples is expected to train on."""

@@ -29,7 +29,7 @@ class QuestionSet(Settings):
         Tables are made of the first so many, drawn once; of all, where nothing is said.
     """
 
-    source: str
+    source: str = Field(examples=["vicuna"])
     counts: list[int] = []
 
 

@@ -24,7 +24,7 @@ from shepherd.tree import Tree
 if TYPE_CHECKING:
     from shepherd.data.instructions import Instructions
     from shepherd.model.adapted import AdaptedModel
-    from shepherd.model.adapter import Adapter
+    from shepherd.model.adapter import Adapter, Layout
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +177,22 @@ class Training(Strategy):
                 instructions.source,
                 self.name,
             )
+
+    def check_told(self, told: Tree, layout: Layout) -> None:
+        """Refuse what the server tells a round's clients beside the adapter, if it cannot be trained by; nothing here.
+
+        Parameters
+        ----------
+        told : Tree
+            What `LocalTask.told` would be; over a network nothing about it is trusted.
+        layout : Layout
+            The adapter's.
+
+        Raises
+        ------
+        ShepherdError
+            Saying what is wrong with it.
+        """
 
     def train(self, model: AdaptedModel, task: LocalTask) -> LocalOutcome:
         """Train the adapter that is in `model`, in place, on `task`."""

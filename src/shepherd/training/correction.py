@@ -14,6 +14,7 @@ from shepherd.strategy import Strategy
 from shepherd.tree import Tree
 
 if TYPE_CHECKING:
+    from shepherd.model.adapter import Layout
     from shepherd.training.base import LocalTask
 
 Memory = Mapping[str, torch.Tensor]
@@ -38,6 +39,22 @@ class Correction(Strategy):
                 f"training.correction {self.name} works only with the aggregation that belongs to it; set "
                 f"aggregation.name={self.needs}, or choose another correction, e.g. fedprox"
             )
+
+    def check_told(self, told: Tree, layout: Layout) -> None:
+        """Refuse what clients are told where `begin` cannot work with it; nothing by default.
+
+        Parameters
+        ----------
+        told : Tree
+            As `begin` takes it; over a network nothing about it is trusted.
+        layout : Layout
+            The adapter's.
+
+        Raises
+        ------
+        ShepherdError
+            Saying what is wrong with it.
+        """
 
     def begin(self, start: torch.Tensor, kept: Tree, told: Tree) -> dict[str, torch.Tensor]:
         """Return what a client works with in one round: tensors of the adapter's shape; none by default.

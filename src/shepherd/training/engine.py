@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from shepherd.errors import ShepherdError
-from shepherd.model.adapter import Adapter
+from shepherd.model.adapter import Adapter, Layout
 from shepherd.model.batch import load
 from shepherd.model.micro_batches import token_budget
 from shepherd.model.stack import AdapterStack, Carried
@@ -31,6 +31,7 @@ from shepherd.training.steps import (
     trained_places,
     training_mode,
 )
+from shepherd.tree import Tree
 
 if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
@@ -85,6 +86,11 @@ class Engine(Training):
     def alone(self, epochs: float) -> Engine:
         """Return the same without a correction: there is nobody to be held to."""
         return super().alone(epochs).model_copy(update={"correction": None})
+
+    def check_told(self, told: Tree, layout: Layout) -> None:
+        """Have the correction say whether it can work with what clients are told."""
+        if self.correction is not None:
+            self.correction.check_told(told, layout)
 
     def together(self, model: AdaptedModel) -> int:
         """Return how many clients are trained at once."""

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from shepherd.model.adapted import AdaptedModel
 
 #: Told what is about to be trained, so that the other processes can be told; entered while it is.
-Began = Callable[["AdaptedModel", Adapter, LocalTask], AbstractContextManager[None]]
+Began = Callable[[Engine, "AdaptedModel", Adapter, LocalTask], AbstractContextManager[None]]
 
 
-def _nobody_told(model: AdaptedModel, adapter: Adapter, task: LocalTask) -> AbstractContextManager[None]:
+def _nobody_told(
+    engine: Engine, model: AdaptedModel, adapter: Adapter, task: LocalTask
+) -> AbstractContextManager[None]:
     return nullcontext()
 
 
@@ -69,8 +71,9 @@ class SharedEngine(Engine):
         processes : Processes
             Those that train together.
         began : callable
-            In the main process: given the model, the adapter and the task, a context to train them in; and again
-            whenever that begins anew with smaller micro-batches.
+            In the main process: given the engine (this one, or one that was made of it by changed settings), the
+            model, the adapter and the task, a context to train them in; and again whenever that begins anew with
+            smaller micro-batches.
         """
         shared = cls.model_construct(**dict(engine))
         shared._processes, shared._began = processes, began
@@ -89,7 +92,7 @@ class SharedEngine(Engine):
     def _train_stack(
         self, model: AdaptedModel, adapters: Sequence[Adapter], tasks: Sequence[LocalTask]
     ) -> list[tuple[Adapter, LocalOutcome]]:
-        with self._began(model, adapters[0], tasks[0]):
+        with self._began(self, model, adapters[0], tasks[0]):
             trained = super()._train_stack(model, adapters, tasks)
             bits = sha256(trained[0][0].to_bytes()).hexdigest()
             if any(other["adapter"] != bits for other in self._processes.gather({"adapter": bits})):

@@ -59,6 +59,16 @@ def write_gaps(places: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(found)
 
 
+def count_places(written: torch.Tensor) -> int:
+    """Return how many places `read_gaps` finds, without finding them: that takes eight bytes for each of these."""
+    return int((written < _SKIP).sum())
+
+
+def most_gap_bytes(count: int, end: int) -> int:
+    """Return how many bytes `write_gaps` makes at most of `count` places below `end`."""
+    return count + end // _SKIP
+
+
 def read_gaps(written: torch.Tensor) -> np.ndarray:
     """Undo `write_gaps`; what `written` holds is read as it is, whatever it is."""
     gaps = written.numpy().astype(np.int64)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from shepherd.model.adapter import Adapter, Layout
-from shepherd.transforms.bits import read_gaps, write_gaps
+from shepherd.transforms.bits import count_places, most_gap_bytes, read_gaps, write_gaps
 from shepherd.transforms.feedback import WithFeedback
 from shepherd.transforms.reading import check_parts, damaged, vector_of
 from shepherd.tree import Tree
@@ -49,9 +49,12 @@ class TopK(WithFeedback):
         whole = sum(layout.sizes)
         count = self.sent(whole)
         gaps = vector_of(self.name, "gaps", message["gaps"], torch.uint8, None)
+        # Before a byte of them becomes eight.
+        if (found := count_places(gaps)) != count:
+            raise damaged(self.name, f"has {found:,} places, not {count:,}")
+        if len(gaps) > (most := most_gap_bytes(count, whole)):
+            raise damaged(self.name, f"has {len(gaps):,} bytes of places, and {most:,} are the most")
         places = read_gaps(gaps)
-        if len(places) != count:
-            raise damaged(self.name, f"has {len(places):,} places, not {count:,}")
         if count and places[-1] >= whole:
             raise damaged(self.name, "has a place beyond the update's end")
         vector = torch.zeros(whole)

@@ -25,7 +25,7 @@ class ClientFiles(Allocation):
     """
 
     name: str = "files"
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, examples=["clients/"])
 
     def read(self) -> tuple[Instructions, Instructions | None]:
         """Return all clients' training instructions with a ``_client`` column, and the hold-out if any.

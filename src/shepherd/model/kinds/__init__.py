@@ -3,12 +3,12 @@
 from shepherd.model.kinds.base import AdapterKind
 from shepherd.model.kinds.ia3 import IA3
 from shepherd.model.kinds.kseed import KSeed
-from shepherd.model.kinds.low_rank import Dora, Lora, LowRank
+from shepherd.model.kinds.low_rank import Dora, Lora, LoraSB, LowRank
 from shepherd.model.kinds.own_weights import BitFit, Full
 from shepherd.model.kinds.virtual import PrefixTuning, PromptTuning, PTuning, VirtualKind
 from shepherd.strategy import one_of
 
-KINDS = (Lora, Dora, IA3, PromptTuning, PTuning, PrefixTuning, BitFit, Full, KSeed)
+KINDS = (Lora, Dora, LoraSB, IA3, PromptTuning, PTuning, PrefixTuning, BitFit, Full, KSeed)
 AdapterChoice = one_of(AdapterKind, *KINDS)
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Full",
     "KSeed",
     "Lora",
+    "LoraSB",
     "LowRank",
     "PTuning",
     "PrefixTuning",

@@ -20,9 +20,12 @@ class AdapterKind(Strategy):
     ----------
     factored : bool
         Whether it is ``W0 + s B A`` and nothing more, as aggregations that work on the product B A need it.
+    starts_at_base : bool
+        Whether the base answers as ever with it until it is trained.
     """
 
     factored: ClassVar[bool] = False
+    starts_at_base: ClassVar[bool] = True
 
     def peft_config(self) -> peft.PeftConfig:
         """Return the configuration PEFT attaches the adapter with."""

@@ -1,8 +1,8 @@
-"""Adapters of low rank: LoRA, and DoRA, which adds a length to every output."""
+"""Adapters of low rank: LoRA; DoRA, which adds a length to every output; LoRA-SB, which fixes LoRA's factors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -96,6 +96,47 @@ class Dora(LowRank):
         config = super().peft_config()
         config.use_dora = True
         return config
+
+
+class LoraSB(LowRank):
+    """Fed-SB's adapter (arXiv 2502.15436), which is LoRA-SB (2411.19557): ``W0 + s B R A``, and R alone is trained.
+
+    A and B have orthonormal rows and columns, are everybody's and never travel; R [rank, rank] is zero at first. So the
+    mean of clients' R is the mean of their products, under any rule that averages, and what travels does not depend on
+    how wide the layers are.
+
+    It departs from the papers in where A and B come from, and where R begins. There they are the leading singular
+    vectors, and R their singular values, of a first update of the weights, ``-lr sign(gradient)``, estimated from some
+    training examples: a round of dense gradients before the first. Here no example is asked for.
+
+    Attributes
+    ----------
+    rank : int
+        Rows and columns of R; no more than any adapted layer is wide.
+    directions : str
+        What A and B span: ``random`` directions, drawn by the run's seed, or the ``base`` weight's leading singular
+        ones, found by subspace iteration, as LoRA-XS (arXiv 2405.17604) has them but for their lengths. The latter are
+        everybody's only where all hold the base in the same dtype.
+    """
+
+    name: str = "lora_sb"
+    rank: int = Field(32, gt=0)
+    directions: Literal["random", "base"] = "random"
+
+    def suits(self, config: Any) -> None:
+        """Refuse the directions of a quantised base's weights."""
+        if self.directions == "base" and config.model.quantisation != "none":
+            raise ValueError(
+                f"adapter.name=lora_sb takes its directions from the base's weights, which a "
+                f"{config.model.quantisation} base holds packed; set adapter.directions=random, or choose "
+                "adapter.name=lora"
+            )
+
+    def attach(self, base: Base) -> Attached:
+        """Put LoRA into a base, and fix its factors."""
+        from shepherd.model.fixed_factors import FixedFactors
+
+        return FixedFactors(super().attach(base).peft, self, base.name)
 
 
 def _checked(layers: list[int], base: Base) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,8 @@ class VirtualKind(AdapterKind):
     tokens : int
         Number of virtual tokens.
     """
+
+    starts_at_base: ClassVar[bool] = False
 
     tokens: int = Field(20, gt=0, le=8192)
 

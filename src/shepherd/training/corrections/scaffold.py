@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from shepherd.model.adapter import Layout, check_vector
 from shepherd.training.correction import Correction, Memory
 from shepherd.tree import Tree
 
@@ -20,6 +21,10 @@ class ScaffoldCorrection(Correction):
 
     needs: ClassVar[str] = "scaffold"
     name: str = "scaffold"
+
+    def check_told(self, told: Tree, layout: Layout) -> None:
+        """Refuse a control variate of another shape, or one that is not finite."""
+        check_vector(told.get("control"), layout, "What clients are told as everybody's control variate")
 
     def begin(self, start: torch.Tensor, kept: Tree, told: Tree) -> dict[str, torch.Tensor]:
         """Return its own control variate, everybody's, and an empty sum of gradients."""

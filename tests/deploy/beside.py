@@ -1,0 +1,77 @@
+"""The processes of a site as threads of this one, so that what they tell one another can be seen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import pytest
+
+from shepherd.deploy.site import Site
+from shepherd.deploy.team import Team, follow
+from shepherd.processes import Processes
+from shepherd.tree import from_bytes, to_bytes
+
+
+@dataclass(frozen=True)
+class Beside(Processes):
+    """A process that is a thread; `orders` holds what the first one told."""
+
+    meeting: Any = None
+    table: dict[int, Any] = field(default_factory=dict)
+    orders: list[Any] = field(default_factory=list)
+
+    def tell(self, tree: Any = None) -> Any:
+        if self.main:
+            self.orders.append(tree)
+        return self._met(tree, lambda found: from_bytes(to_bytes(found[0])))
+
+    def gather(self, tree: Any) -> list[Any]:
+        return self._met(tree, list)
+
+    def add_up(self, value: Any) -> Any:
+        return self._met(
+            value,
+            lambda found: replace(
+                value, **{each.name: sum(getattr(one, each.name) for one in found) for each in fields(value)}
+            ),
+        )
+
+    def _met(self, own: Any, make: Callable[[list[Any]], Any]) -> Any:
+        """Make something of what everybody brings, before anybody changes it."""
+        self.table[self.rank] = own
+        self.meeting.wait()
+        made = make([self.table[rank] for rank in range(self.count)])
+        self.meeting.wait()
+        return made
+
+
+@contextmanager
+def team_of_two(other: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Team, list[Any]]]:
+    """Have `other` follow in a thread; give the first one's team, and what is ordered."""
+    monkeypatch.setattr("shepherd.deploy.team.signal.signal", lambda *_: None)  # of a main thread only
+    meeting, table = threading.Barrier(2, timeout=120), dict[int, Any]()
+    first = Beside(0, 2, meeting=meeting, table=table)
+
+    def be_the_second() -> None:
+        """Follow, and leave nobody waiting who cannot be met any more."""
+        try:
+            follow(Beside(1, 2, meeting=meeting, table=table), other)
+        except BaseException:
+            meeting.abort()
+            raise
+
+    thread = threading.Thread(target=be_the_second)
+    thread.start()
+    try:
+        team = Team(first)
+        yield team, first.orders
+        team.dismiss()
+    except BaseException:
+        meeting.abort()
+        raise
+    finally:
+        thread.join()
