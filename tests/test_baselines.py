@@ -54,6 +54,14 @@ def test_baselines_spend_what_the_federation_spent_on_the_same_hold_out(tiny: di
     assert (config.run.directory / "report.html").is_file()
 
 
+def test_the_untuned_base_answers_without_random_virtual_tokens(tiny: dict[str, Any]) -> None:
+    plain = execute(parse_config({**tiny, "rounds": 0, "run": {**tiny["run"], "name": "plain"}})).record
+    config = parse_config({**tiny, "rounds": 1, "adapter": {"name": "prompt", "tokens": 3}})
+    found = records(config)
+    assert found["untuned"].final["loss"] == plain.final["loss"]
+    assert found["untuned"].final["loss"] != read_record(config.run.directory).untuned["loss"]  # type: ignore[index]
+
+
 def test_where_a_coreset_chose_there_is_a_centralised_one(tiny: dict[str, Any]) -> None:
     config = parse_config({**tiny, "coreset": {"name": "random", "count": 3}})
     found = records(config)

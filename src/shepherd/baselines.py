@@ -21,6 +21,7 @@ from shepherd.data.allocation import Iid
 from shepherd.errors import ShepherdError
 from shepherd.federation import Observer
 from shepherd.files import folder_name
+from shepherd.model.kinds import Lora
 from shepherd.participation import Only
 from shepherd.preparation import Dealt, deal
 from shepherd.randomness import generator
@@ -64,7 +65,7 @@ def baseline_configs(
         What a client alone may spend: as many ``examples`` as the whole federation did (with few of its
         own it sees them again and again), or its own local training in as many ``rounds``.
     """
-    yield UNTUNED, _derived(config, UNTUNED, rounds=0)
+    yield UNTUNED, _untuned(config)
     each_round = federated.examples / max(1, config.rounds)
     for client in clients:
         label = alone_label(dealt, client)
@@ -145,6 +146,12 @@ def _pooled(config: RunConfig, label: str, client: int, epochs: float) -> RunCon
         system=None,
         evaluation=evaluation,
     )
+
+
+def _untuned(config: RunConfig) -> RunConfig:
+    """Return the config of which nothing is trained, with an adapter that leaves the base's answers as they are."""
+    kind = config.adapter if config.adapter.starts_at_base else Lora()
+    return _derived(config, UNTUNED, rounds=0, adapter=kind)
 
 
 def _derived(config: RunConfig, label: str, **changes: Any) -> RunConfig:
