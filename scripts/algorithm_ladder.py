@@ -66,13 +66,13 @@ RULES = {
     "fedprox": Rule(changes=("training.correction.name=fedprox", "training.correction.mu=0.01")),
     "scaffold": Rule(changes=("training.correction.name=scaffold", "aggregation.name=scaffold")),
     "fedadam": Rule(changes=("aggregation.name=fedadam", "training.lr=1e-2"), rate="aggregation.lr"),
-    "ffa": Rule(changes=("aggregation.name=ffa",)),
+    "ffa": Rule((1e-2, 3e-2, 1e-1), ("aggregation.name=ffa",)),
     "rolora": Rule(changes=("aggregation.name=rolora",)),
     "fedex": Rule(changes=("aggregation.name=fedex",)),
     "flora": Rule(changes=("aggregation.name=flora",)),
     "flexlora": Rule(changes=("aggregation.name=flexlora",)),
     "kseed": Rule(
-        (3e-4, 1e-3, 3e-3), ("training.name=kseed", "training.optimizer=sgd"), ("adapter.name=kseed",)
+        (1e-4, 3e-4, 1e-3), ("training.name=kseed", "training.optimizer=sgd"), ("adapter.name=kseed",)
     ),
     "full": Rule((3e-4, 1e-3, 3e-3), adapter=("adapter.name=full",)),
 }

@@ -115,7 +115,7 @@ def test_logits_made_in_parts_change_no_loss_and_no_gradient(
     # Some processors multiply smaller matrices in another order.
     torch.testing.assert_close(parts, whole, rtol=1e-6, atol=0)
     for found, wanted in zip(torch.autograd.grad(parts.sum(), leaves), expected, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+        assert (found - wanted).norm() < 1e-5 * wanted.norm()
 
 
 def test_an_adapter_of_another_rank_is_refused_whole(adapted: Tiny) -> None:
