@@ -25,6 +25,7 @@ import numpy as np
 from rich.console import Console
 
 from shepherd.config import RunConfig, load_config
+from shepherd.files import write_json
 from shepherd.preparation import deal, evaluator_of
 from shepherd.progress import RunProgress
 from shepherd.randomness import generator
@@ -32,7 +33,8 @@ from shepherd.report.record import read_record
 from shepherd.report.seeds import compare_over_seeds
 from shepherd.report.seeds_figure import write_seeds_figure
 from shepherd.report.seeds_table import to_markdown
-from shepherd.runs import Run
+from shepherd.report.units import size
+from shepherd.runs import Run, load_run
 from shepherd.runs import run as run_config
 
 TUNING_SEED = 100
@@ -154,9 +156,9 @@ def work(options: argparse.Namespace, configs: list[RunConfig]) -> None:
     for config in configs[worker::workers]:
         if not is_done(config):
             with RunProgress(Console(), config.run.name) as progress:
-                done = run_config(config, resume=True, observers=[progress])
-            if config.data.own_test:
-                test_on_seen(done, options.seen)
+                run_config(config, resume=True, observers=[progress])
+        if config.data.own_test and not (config.run.directory / SEEN).exists():
+            test_on_seen(load_run(config.run.directory), options.seen)
 
 
 def test_on_seen(run: Run, count: int) -> None:
@@ -167,7 +169,7 @@ def test_on_seen(run: Run, count: int) -> None:
     evaluator = evaluator_of(run.config, dealt.train.select(np.sort(drawn)), run.model)
     rounds = run.config.rounds
     line = evaluator.evaluate(run.model, run.adapter(), rounds, rounds).line
-    (run.directory / SEEN).write_text(json.dumps({key: line[key] for key in ("loss", "rouge_l", "examples")}))
+    write_json(run.directory / SEEN, {key: line[key] for key in ("loss", "rouge_l", "examples")})
 
 
 def table(options: argparse.Namespace) -> None:
@@ -181,15 +183,21 @@ def table(options: argparse.Namespace) -> None:
 
 
 def write_seen(options: argparse.Namespace) -> None:
-    """Print each rule's loss and ROUGE-L on what clients have kept of their own, mean and deviation over seeds."""
-    sys.stdout.write("\n| rule | seen loss | seen ROUGE-L | seeds |\n|---|---|---|---|\n")
+    """Print what each rule scores on what clients have kept of their own, and its bytes: means over the seeds."""
+    sys.stdout.write(
+        "\n| rule | seen loss | seen ROUGE-L | sent up | sent down | seeds |\n|---|---|---|---|---|---|\n"
+    )
     for name in options.rules:
         rate = best_rate(options, name)
-        files = [config_of(options, name, rate, seed, "runs").run.directory / SEEN for seed in options.seeds]
-        found = [json.loads(file.read_text()) for file in files if file.exists()]
-        if found:
-            cells = [spread([one[key] for one in found]) for key in ("loss", "rouge_l")]
-            sys.stdout.write(f"| {name} | {' | '.join(cells)} | {len(found)} |\n")
+        folders = [config_of(options, name, rate, seed, "runs").run.directory for seed in options.seeds]
+        done = [folder for folder in folders if (folder / SEEN).exists()]
+        if done:
+            seen = [json.loads((folder / SEEN).read_text()) for folder in done]
+            records = [read_record(folder) for folder in done]
+            cells = [spread([one[key] for one in seen]) for key in ("loss", "rouge_l")]
+            cells.append(size(statistics.mean(record.bytes_up for record in records)))
+            cells.append(size(statistics.mean(record.bytes_down for record in records)))
+            sys.stdout.write(f"| {name} | {' | '.join(cells)} | {len(done)} |\n")
 
 
 def spread(values: list[float]) -> str:

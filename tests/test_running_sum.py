@@ -43,10 +43,3 @@ def test_few_large_vectors_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         found.add(torch.ones(50), 1.0)
         assert len(found._waiting) == (number + 1) % 3
     assert found.value.tolist() == [7.0] * 50
-
-
-def test_two_sums_add_up() -> None:
-    first, second = RunningSum.zeros(4), RunningSum.zeros(4)
-    first.add(torch.ones(4), 2.0)
-    second.add(torch.ones(4), 3.0)
-    assert (first + second).value.tolist() == [5.0] * 4

@@ -80,7 +80,7 @@ class LocalBackend:
             yield job.client, measure_client(job, self.population.client(job.client), self.model, self.side)
 
     def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
-        """Train as many clients at once as the trainer wants; only so many updates exist at a time."""
+        """Train as many clients at once as the trainer wants; the next ones begin when these are taken."""
         for group in _groups(jobs, self.side.training.together(self.model)):
             views = [self.population.client(job.client) for job in group]
             self.model.rest_on(group[0].residual)

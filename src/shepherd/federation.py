@@ -112,7 +112,7 @@ class Federation:
         whole = self.backend.whole(part)
         lines = sorted(whole.lines, key=lambda line: places.get(line["client"], -1))
         if not lines:
-            self._say_nobody(arrived, opening.number)
+            self._say_nobody(arrived, opening.number, invited, len(places))
         found = self._aggregated(whole.accumulator if lines else None, state)
         adapter = state.adapter + found.step
         end = time.perf_counter()
@@ -266,12 +266,15 @@ class Federation:
         gone = arrived.missing.items() if arrived is not None else ()
         return [missing_line(number, self.names[client], client, figures) for client, figures in gone]
 
-    def _say_nobody(self, arrived: Arrived | None, number: int) -> None:
-        """Say why a round passes without an update."""
+    def _say_nobody(self, arrived: Arrived | None, number: int, invited: Invited, asked: int) -> None:
+        """Say why a round passes without an update: of those that were invited, so many were asked to train."""
         system = self.config.system
-        why = system.why_nobody(arrived) if system is not None and arrived is not None else ""
+        simulated = system is not None and arrived is not None and (asked or not invited.training)
+        why = system.why_nobody(arrived) if simulated else ""  # type: ignore[union-attr]
         if why:
             log.warning("No update arrived in round %d: %s.", number, why)
+        elif not invited.everybody:
+            log.warning("Nobody that could be chosen was there in round %d.", number)
         else:
             log.warning("Nobody was left with anything to train on in round %d.", number)
 

@@ -83,7 +83,7 @@ class Personaliser:
         model.rest_on(residual)
         own = self._own_model(client)
         directory = RunDirectory(client_folder(self.run.directory, self.clients[client]))
-        beneath = own.beneath or residual
+        beneath = residual if own.beneath is None else own.beneath
         directory.write_adapter(own.adapter, model.peft_config(), beneath, model.exported(own.adapter))
         rows = self._prepared.dealt.own_tests[client]
         examples, unseen = load(self._prepared.examples, rows), self._unseen
@@ -150,6 +150,6 @@ def _refuse_impersonal(config: RunConfig) -> None:
         )
     if config.personalisation is None and not config.aggregation.leaves_own:
         raise ShepherdError(
-            "The run gives no client an adapter of its own; run it with personalisation.name=fine_tune or ditto, "
-            "or aggregation.name=fedsa."
+            "The run gives no client an adapter of its own; run it with personalisation.name=fine_tune, ditto, "
+            "feddpa-f or feddpa-t, or aggregation.name=fedsa."
         )

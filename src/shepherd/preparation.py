@@ -120,7 +120,7 @@ def prepare(config: RunConfig) -> Prepared:
     config.participation.check(len(names))
     if config.system is not None:
         config.system.check(names)
-        config.system.check_cohort(config.participation.most_chosen(len(names)))
+        config.system.warn_of_cohort(config.participation.most_chosen(len(names)))
     model = load_model(config)
     config.capacity.check(names, model.layout)
     config.coreset.prepare(model)

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 
 _PART = 1 << 14
-_WAITING_BYTES = 1 << 30
+_WAITING_BYTES = 1 << 28
 _MOST_WAITING = 64
 
 
@@ -15,9 +15,9 @@ class RunningSum:
     """``sum_k w_k v_k`` of float32 vectors, in float64 so that many small ones are not lost.
 
     The total is larger than any of the vectors, and too large for the cache: to add one costs five times the traffic
-    of reading it. So vectors wait until there are some, at most a gigabyte of them, and are then added part by part,
-    each part of the total while it is in the cache. The order of additions, and so every bit of the sum, is that of
-    adding them one at a time.
+    of reading it. So vectors wait until there are some, at most 256 MiB or two of them, and are then added part by
+    part, each part of the total while it is in the cache. The order of additions, and so every bit of the sum, is that
+    of adding them one at a time.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class RunningSum:
     def __init__(self, total: torch.Tensor) -> None:
         self._total = total
         self._waiting: list[tuple[torch.Tensor, float]] = []
-        self._most = max(1, min(_MOST_WAITING, _WAITING_BYTES // max(1, 4 * len(total))))
+        self._most = max(2, min(_MOST_WAITING, _WAITING_BYTES // max(1, 4 * len(total))))
 
     @classmethod
     def zeros(cls, length: int) -> Self:
@@ -48,6 +48,8 @@ class RunningSum:
         return self._total
 
     def _settle(self) -> None:
+        if not self._waiting:
+            return
         # Widened in one place that stays in the cache: torch would take a new one for each part.
         wide = torch.empty(min(_PART, len(self._total)), dtype=torch.float64)
         weights = [weight for _, weight in self._waiting]
@@ -57,7 +59,3 @@ class RunningSum:
             for part, weight in zip(parts, weights, strict=True):
                 whole.add_(room.copy_(part), alpha=weight)
         self._waiting.clear()
-
-    def __add__(self, other: RunningSum) -> RunningSum:
-        """Return the sum of what two sums are of."""
-        return RunningSum(self.value + other.value)

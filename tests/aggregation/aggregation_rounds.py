@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from shepherd.aggregation import Aggregated, Aggregation
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter
+from shepherd.running_sum import RunningSum
 from shepherd.tree import Tree
 
 SHAPES = {"a": (2, 3), "b": (4,)}
@@ -65,5 +67,10 @@ def halves(rule: Aggregation, updates: Sequence[ClientUpdate], state: Tree) -> A
         for update in half:
             total = rule.accumulate(total, update)
         sums.append(total)
-    whole = {name: getattr(sums[0], name) + getattr(sums[1], name) for name in vars(sums[0])}
+    whole = {name: _both(getattr(sums[0], name), getattr(sums[1], name)) for name in vars(sums[0])}
     return rule.finish(ZERO, replace(sums[0], **whole), state)
+
+
+def _both(one: Any, other: Any) -> Any:
+    """Return the sum of two running sums, tensors or numbers."""
+    return RunningSum(one.value + other.value) if isinstance(one, RunningSum) else one + other

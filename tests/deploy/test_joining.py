@@ -97,6 +97,7 @@ def test_too_few_are_named(link: MemoryLink) -> None:
         ({"versions": {"shepherd": "9\x1b[2J"}}, "'versions' that is no"),
         ({"examples": -1}, "'examples'"),
         ({"categories": {"open_qa": 20}}, "it says of its categories what is not so, or was not asked"),
+        ({"categories": {"secret": 0}}, "it says of its categories what is not so, or was not asked"),
         ({"categories": {"open_qa": -1}}, "'categories' that is no"),
         ({"categories": {"open\x1bqa": 20}}, "'categories' that is no"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,7 @@ from tiny_runs import Stop, adapter_bytes, named, tiny_values
 SETTINGS = FederationSettings(
     federation="0" * 16, name="test", host="localhost", join_timeout_s=5, round_timeout_s=5, minimum_sites=2
 )
-ASKING: dict[str, dict[str, Any]] = {
-    "coverage": {"participation": {"name": "coverage", "count": 2, "drawn": 3}},
-    "group_weighted": {"aggregation": "group_weighted"},
-}
+ASKING = {"participation": {"name": "coverage", "count": 2, "drawn": 3}}
 
 
 @pytest.fixture
@@ -43,11 +41,10 @@ def sites(tmp_path: Path, base: Path, **limits: Any) -> MemoryLink:
     )
 
 
-@pytest.mark.parametrize("name", ASKING)
 def test_sites_that_tell_their_categories_give_the_simulators_adapter(
-    values: dict[str, Any], tmp_path: Path, tiny_base: Path, name: str
+    values: dict[str, Any], tmp_path: Path, tiny_base: Path
 ) -> None:
-    simulated, real = (named(values, place, **ASKING[name]) for place in ("simulated", "real"))
+    simulated, real = (named(values, place, **ASKING) for place in ("simulated", "real"))
     execute(simulated)
     link = sites(tmp_path, tiny_base, categories_told=True)
     with pytest.raises(KeyboardInterrupt):
@@ -64,7 +61,7 @@ def test_sites_that_tell_their_categories_give_the_simulators_adapter(
 def test_a_site_tells_them_only_if_its_owner_allows_it(
     values: dict[str, Any], tmp_path: Path, tiny_base: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = named(values, **ASKING["coverage"])
+    config = named(values, **ASKING)
     with pytest.raises(ShepherdError, match="Only 0 of 3 sites joined"):
         Coordinator(config, SETTINGS, sites(tmp_path, tiny_base), NAMES, poll_s=0.001).run()
     assert "limits.categories_told in its site.yaml is false" in caplog.text
@@ -82,5 +79,32 @@ def test_they_are_not_told_to_a_run_that_does_not_ask(
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_run_that_asks_proposes_to_its_sites_to_tell(values: dict[str, Any], asks: bool) -> None:
-    changes = ASKING["coverage"] if asks else {}
+    changes = ASKING if asks else {}
     assert proposed_limits(parse_config({**values, **changes})).categories_told == asks
+
+
+def test_no_site_counts_by_the_categories_it_says_it_has(
+    values: dict[str, Any], tmp_path: Path, tiny_base: Path
+) -> None:
+    link = sites(tmp_path, tiny_base, categories_told=True)
+    config = named(values, aggregation="group_weighted")
+    with pytest.raises(ShepherdError, match=r"name the sites of each group in aggregation\.groups"):
+        Coordinator(config, SETTINGS, link, NAMES, poll_s=0.001).run()
+    assert link.sent == {}
+
+
+def test_categories_that_no_message_takes_are_said_by_the_site(
+    values: dict[str, Any], tmp_path: Path, tiny_base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = file_of(tmp_path / "clients", "anna")
+    lines = [{**json.loads(line), "category": "open\tqa"} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Coordinator(
+        named(values, participation={"name": "coverage", "count": 2}),
+        SETTINGS,
+        sites(tmp_path, tiny_base, categories_told=True),
+        NAMES,
+        poll_s=0.001,
+    ).run()
+    assert "'anna' does not take part: the run asks how many examples of each category" in caplog.text
+    assert "not printable" in caplog.text

@@ -135,18 +135,12 @@ def test_settings_that_cannot_serve_are_refused_in_a_sentence(
         parse_config({"participation": participation})
 
 
-@pytest.mark.parametrize("rule", [PowerOfChoice(count=3, drawn=2), Coverage(count=3, drawn=11)])
-def test_drawing_fewer_than_take_part_or_more_than_there_are_is_refused(rule: Participation) -> None:
-    with pytest.raises(ShepherdError, match=r"participation\.drawn is .* from 3 to 10"):
-        rule.select(everybody(10), {})
-
-
 @pytest.mark.parametrize(
     ("participation", "said"),
     [
         (Random(count=11), r"participation\.count is 11 but there are only 10 clients"),
-        (PowerOfChoice(count=3, drawn=2), r"participation\.drawn is 2"),
-        (Coverage(count=3, drawn=11), r"participation\.drawn is 11"),
+        (PowerOfChoice(count=3, drawn=2), r"participation\.drawn is 2.* from 3 to 10"),
+        (Coverage(count=3, drawn=11), r"participation\.drawn is 11.* from 3 to 10"),
         (Only(clients=[3, 10]), "names client 10, but clients run from 0 to 9"),
         (Trace(then=Only(clients=[-1])), "names client -1"),
     ],

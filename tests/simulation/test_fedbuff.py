@@ -160,7 +160,7 @@ def test_rounds_that_wait_for_everybody_are_said_to(
     simulated.run(simulated.begin(ZERO))
     stale = any(scope(new, "round")[0]["staleness"] for new in lines[1:])
     most = simulated.config.participation.most_chosen(len(SIZES))
-    simulated.config.system.check_cohort(most)  # type: ignore[union-attr]
+    simulated.config.system.warn_of_cohort(most)  # type: ignore[union-attr]
     assert stale == (said is None)
     assert [said is not None and said in one for one in caplog.messages] == [True] * (said is not None)
 

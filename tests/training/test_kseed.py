@@ -147,7 +147,10 @@ def test_a_batch_without_a_label_moves_nothing(seeded: Any, store: Any) -> None:
             r"no use for training.momentum",
         ),
         ({"training": {"name": "kseed", "optimizer": "adamw"}, "adapter": "kseed"}, r"'sgd'"),
-        ({"adapter": "kseed", "training": "kseed", "aggregation": "ffa"}, r"needs an adapter of LoRA's A and B"),
+        (
+            {"adapter": "kseed", "training": "kseed", "aggregation": "ffa"},
+            r"needs an adapter of LoRA's A and B",
+        ),
         ({"adapter": "dora", "aggregation": "flora"}, r"needs an adapter of LoRA's A and B"),
         ({"adapter": "full", "model": {"quantisation": "8bit"}}, r"which a 8bit base cannot take"),
         ({"adapter": {"layers": [0], "targets": ".*q"}}, r"layers needs targets to be all-linear"),

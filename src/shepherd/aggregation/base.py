@@ -39,7 +39,8 @@ class Aggregated:
 class Aggregation(Strategy):
     """Model aggregation (arXiv 2305.05644, section 3.4), in four pure steps.
 
-    Updates arrive one at a time and need not be kept: memory does not grow with the cohort.
+    Updates arrive one at a time; a few may wait to be added together, but none need be kept: memory does not grow with
+    the cohort.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ from shepherd.model.adapter import Adapter
 from shepherd.model.lanes import in_lanes
 from shepherd.model.lora_pairs import Pair, pairs_of, product_norm
 from shepherd.model.part import Part
+from shepherd.running_sum import RunningSum
 from shepherd.tree import Tree
 
 #: What a client counts beside its norm: nothing, but that clients without any norm count alike.
@@ -25,7 +26,7 @@ class PaddedSum:
     """A running weighted sum of the adapters that clients ended with, and of the weights of each tensor, in float64."""
 
     start: Adapter
-    total: torch.Tensor
+    total: RunningSum
     weights: torch.Tensor
     clients: int
 
@@ -53,8 +54,8 @@ class HetLoRA(Aggregation):
 
     def start(self, adapter: Adapter) -> PaddedSum:
         """Return an empty sum."""
-        zeros = torch.zeros_like(adapter.vector, dtype=torch.float64)
-        return PaddedSum(adapter, zeros, torch.zeros(len(adapter), dtype=torch.float64), 0)
+        empty = RunningSum.zeros(len(adapter.vector))
+        return PaddedSum(adapter, empty, torch.zeros(len(adapter), dtype=torch.float64), 0)
 
     def accumulate(self, accumulator: PaddedSum, update: ClientUpdate) -> PaddedSum:
         """Add what one client ended with, padded; of modules it does not hold, nothing."""
@@ -62,7 +63,7 @@ class HetLoRA(Aggregation):
         held = update.held or Part.everything(start.layout)
         trained = held.cut(start) + held.cut(update.update)
         weight = _norm(trained) + _LEAST
-        accumulator.total.add_(held.pad(trained).vector, alpha=weight)
+        accumulator.total.add(held.pad(trained).vector, weight)
         there = torch.tensor([name in trained for name in start], dtype=torch.float64)
         accumulator.weights.add_(there, alpha=weight)
         return replace(accumulator, clients=accumulator.clients + (update.examples > 0))
@@ -70,7 +71,7 @@ class HetLoRA(Aggregation):
     def finish(self, adapter: Adapter, accumulator: PaddedSum, state: Tree) -> Aggregated:
         """Return the step to the averages; tensors that nobody held stay as they are."""
         refuse_nothing(accumulator.clients)
-        totals = adapter.layout.views(accumulator.total)
+        totals = adapter.layout.views(accumulator.total.value)
         weights = dict(zip(adapter, accumulator.weights, strict=True))
         step = {
             name: totals[name] / weights[name] - before.double()

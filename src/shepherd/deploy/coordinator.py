@@ -97,6 +97,7 @@ class Coordinator:
         state = directory.restore(model.initial)
         told = shared_config(config, model.tokenizer, held_out is not None)
         begun = Membership.read(directory.path) if state is not None else None
+        self._refuse_weights_by_what_sites_say()
         # Before anybody is waited for, and again of those that came.
         self._refuse_small_cohorts(begun.sizes if begun else [1] * len(self.names))
         if state is None or state.round < config.rounds:
@@ -110,7 +111,7 @@ class Coordinator:
             self._patience(self.settings.join_timeout_s),
             begun,
             self.settings.minimum_sites,
-            config.asks_categories,
+            config.participation.asks_categories,
         )
         self._refuse_small_cohorts(members.sizes)
         members.write(directory.path)
@@ -120,7 +121,7 @@ class Coordinator:
                 backend=self._backend(members, told),
                 names=members.names,
                 sizes=members.sizes,
-                categories=members.categories if config.asks_categories else None,
+                categories=members.categories if config.participation.asks_categories else None,
                 evaluate=self._evaluate(directory, members, model, held_out, told),
                 commit=lambda state, lines: directory.commit(state, lines, config.run.keep_checkpoints),
                 observers=[*trackers, *self.observers],
@@ -137,11 +138,20 @@ class Coordinator:
         directory.write_adapter(state.adapter, model.peft_config(), residual, made)
         return Run(directory.path, config)
 
+    def _refuse_weights_by_what_sites_say(self) -> None:
+        """Refuse an aggregation in which a site would count by the categories that it says it has."""
+        if self.config.aggregation.asks_categories:
+            raise ShepherdError(
+                f"aggregation.name={self.config.aggregation.name} would have a site that names a category of its own "
+                "count as much as all that share one, however few examples it has; name the sites of each group in "
+                "aggregation.groups, or use aggregation.name=fedavg."
+            )
+
     def _refuse_small_cohorts(self, sizes: Sequence[int]) -> None:
-        """Refuse a participation by which a round's step would be that of fewer sites than the settings want."""
-        config, least = self.config, self.settings.minimum_updates
-        config.participation.check(len(sizes))
-        cohort = config.participation.cohort_size(len(sizes))
+        """Refuse a participation that cannot choose from so many sites, or has fewer train than the settings want."""
+        participation, least = self.config.participation, self.settings.minimum_updates
+        participation.check(len(sizes))
+        cohort = participation.cohort_size(len(sizes))
         if cohort < least:
             raise ShepherdError(
                 f"participation has {cohort} of {len(sizes)} sites train in a round, and minimum_updates in "

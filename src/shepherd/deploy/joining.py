@@ -200,7 +200,8 @@ def _introduction(
 
 def _check_categories(said: Introduction, asked: bool) -> None:
     """Refuse counts that do not add up to the site's examples, and any that nobody asked for."""
-    if sum(said.categories.values()) != (said.examples if asked else 0):
+    counts = said.categories.values()
+    if 0 in counts or sum(counts) != said.examples if asked else counts:
         raise Refused("it says of its categories what is not so, or was not asked")
 
 

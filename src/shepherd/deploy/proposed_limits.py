@@ -42,6 +42,6 @@ def proposed_limits(config: RunConfig) -> Limits:
         largest_rank=rank,
         most_rounds=max(usual.most_rounds, config.rounds),
         most_tokens=config.data.max_tokens + virtual,
-        categories_told=config.asks_categories,
+        categories_told=config.participation.asks_categories,
         **own,
     )

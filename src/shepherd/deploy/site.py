@@ -30,7 +30,7 @@ from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import SiteSettings
 from shepherd.deploy.shared import digest, layout_digest, read_shared
 from shepherd.deploy.team import Team
-from shepherd.deploy.wire import Envelope, declared
+from shepherd.deploy.wire import Envelope, declared, fitting_counts
 from shepherd.errors import ShepherdError
 from shepherd.machine import versions
 from shepherd.messages import ClientJob
@@ -208,7 +208,12 @@ class Site:
                 "site.yaml is false; choose another participation or aggregation, or ask the site's owner to set it "
                 "to true"
             )
-        return dict(ready.categories)
+        if (said := fitting_counts(dict(ready.categories))) is None:
+            raise Refused(
+                "the run asks how many examples of each category the site has, and these are too many or have names "
+                "that are too long or not printable; choose another participation, or give the data other categories"
+            )
+        return said
 
     def _summarise(self, asked: Envelope, told: Told, ready: Ready) -> Envelope:
         kept = self._kept(asked, told)

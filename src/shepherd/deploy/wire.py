@@ -183,6 +183,11 @@ def _fits(value: Any, wanted: str) -> bool:
     return isinstance(value, {"Tree": dict, "torch.Tensor": torch.Tensor}[wanted])
 
 
+def fitting_counts(counts: dict[str, int]) -> dict[str, int] | None:
+    """Return counts as a message may hold them, or None if they are too many, or a name is too long or unprintable."""
+    return counts if _fits(counts, "dict[str, int]") else None
+
+
 def _is_short_text(value: Any) -> bool:
     """Say whether a value is a text that any file and terminal can show: no control character, no lone surrogate."""
     return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable()

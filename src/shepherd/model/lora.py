@@ -173,7 +173,7 @@ class FusedLora:
         layer = dict(self._layers).get(name)
         if layer is None:
             raise ShepherdError(
-                f"The aggregation adds to the base's '{name}', which is no plain linear layer that the run adapts."
+                f"Something is to be added to the base's '{name}', which is no plain linear layer that the run adapts."
             )
         weight = layer.get_base_layer().weight
         own = plain.setdefault(name, weight.detach().clone())

@@ -39,12 +39,12 @@ def check_residual(residual: Tree, layout: Layout) -> None:
         wide, tall = shapes.get(Pair(module).a), shapes.get(Pair(module).b)
         if wide is None or tall is None:
             raise ShepherdError(
-                f"The aggregation adds to the base's '{module}', which is no linear layer that this run adapts; use "
-                "the same adapter config and version of shepherd everywhere."
+                f"Something is to be added to the base's '{module}', which is no linear layer that this run adapts; "
+                "use the same adapter config and version of shepherd everywhere."
             )
         if not _fits(pair, tall[0], wide[1]):
             raise ShepherdError(
-                f"What the aggregation adds to the base's '{module}' are no finite float32 factors of a "
+                f"What is to be added to the base's '{module}' are no finite float32 factors of a "
                 f"{tall[0]} x {wide[1]} matrix; lower the learning rate, or look at who sent them."
             )
 

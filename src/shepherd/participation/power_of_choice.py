@@ -69,10 +69,8 @@ class PowerOfChoice(CountedParticipation):
         return {"losses": {**state.get("losses", {}), **heard}}
 
     def _drawn(self, candidates: Candidates, invited: int) -> int:
-        clients = len(candidates.sizes)
         if self.drawn is None:
             return min(2 * invited, len(candidates.pool))
-        check_drawn(self.drawn, self.cohort_size(clients), clients)
         return min(max(self.drawn, invited), len(candidates.pool))
 
     def _losses(self, candidates: Candidates, drawn: Sequence[int], state: Tree) -> Mapping[int, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shepherd.model.adapter import Adapter
@@ -39,14 +39,14 @@ class OwnModel:
     ----------
     adapter : Adapter
         What was trained, as PEFT is to load it.
-    beneath : Tree
-        What PEFT is to load besides, added to the base; see `shepherd.model.residual`.
+    beneath : Tree, optional
+        What PEFT is to load besides, added to the base; see `shepherd.model.residual`. None for the run's own residual.
     weight : float, optional
         What the client's own adapter counts in what PEFT loads, where everybody's counts the rest.
     """
 
     adapter: Adapter
-    beneath: Tree = field(default_factory=dict)
+    beneath: Tree | None = None
     weight: float | None = None
 
     def test(self, model: AdaptedModel, examples: Sequence[Example]) -> Tested:

@@ -79,7 +79,7 @@ class System(Strategy):
     def check(self, names: Sequence[str]) -> None:
         """Refuse files that cannot be used for the clients of these names."""
 
-    def check_cohort(self, chosen: int) -> None:
+    def warn_of_cohort(self, chosen: int) -> None:
         """Say what does not come out as one would think where participation chooses so many clients at most."""
 
     def facts(self, names: Sequence[str], seed: int, work: Workload) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class FedBuff(Simulated):
         """Begin with nobody at work."""
         return {**super().init(), "flights": {}}
 
-    def check_cohort(self, chosen: int) -> None:
+    def warn_of_cohort(self, chosen: int) -> None:
         """Say where nobody is at work when a round ends, which makes the rounds synchronous."""
         if chosen <= self.buffer:
             log.warning(
