@@ -55,8 +55,8 @@ class Simulated(System):
 
     A client that is asked receives the adapter, computes, and sends its update: latency and bytes over its bandwidth
     each way, and between them, for every token, 4 operations for each frozen parameter and 6 for each trained one
-    (`Workload`), over what its device does a second; an adapter of its own that it trains besides (``ditto``) takes as
-    long again for each example. Only training is on the clock: what a coreset or a participation
+    (`Workload`), over what its device does a second; an adapter of its own that it trains besides (``ditto``,
+    ``feddpa-t``) takes as long again for each example. Only training is on the clock: what a coreset or a participation
     asks of clients before, aggregation and evaluation are not.
 
     A device without the memory for the model is never asked. One that goes away before its update has arrived is lost,
