@@ -7,8 +7,8 @@
 Schemes: dolly-dirichlet and dolly-shards (100 clients), ni (one task, one client; --test holds the unseen tasks). Every
 client takes as many optimiser steps on as many examples, whatever the rule. `tune` runs each rule once at each of three
 learning rates, on a seed that `run` does not use; `run` takes the best of these, and says which. What is held out is
-of categories or tasks that no client has; `run` tests besides on examples that clients have kept of their own. All
-three go on where they were stopped; several may run at once with --worker 0/2, --worker 1/2.
+some of every category of Dolly, and of Natural Instructions tasks that no client has; `run` tests besides on examples
+that clients have kept of their own. All three go on where they were stopped; several may run at once with --worker 0/2, --worker 1/2.
 """
 
 from __future__ import annotations
@@ -78,7 +78,6 @@ RULES = {
     ),
     "full": Rule((3e-4, 1e-3, 3e-3), adapter=("adapter.name=full",)),
 }
-DOLLY = ("data.holdout.name=categories", "data.holdout.categories=[summarization]")
 SCHEMES = {
     "dolly-dirichlet": ("allocation.name=dirichlet", "allocation.clients=100", "allocation.alpha=0.5"),
     "dolly-shards": ("allocation.name=shards", "allocation.clients=100"),
@@ -173,20 +172,18 @@ def test_on_seen(run: Run, count: int) -> None:
 
 
 def table(options: argparse.Namespace) -> None:
+    """Print what each rule scores, and how it differs from the first, seed by seed."""
     configs = [config for config in ladder(options) if is_done(config)]
     comparison = compare_over_seeds([read_record(config.run.directory) for config in configs])
     sys.stdout.write(to_markdown(comparison))
-    write_seen(options)
-    for name in options.rules:
-        sys.stdout.write(f"{name}: learning rate {best_rate(options, name):g}, of {RULES[name].rates}\n")
+    write_scores(options)
     write_seeds_figure(comparison, Path(options.picture))
 
 
-def write_seen(options: argparse.Namespace) -> None:
-    """Print what each rule scores on what clients have kept of their own, and its bytes: means over the seeds."""
-    sys.stdout.write(
-        "\n| rule | seen loss | seen ROUGE-L | sent up | sent down | seeds |\n|---|---|---|---|---|---|\n"
-    )
+def write_scores(options: argparse.Namespace) -> None:
+    """Print each rule's scores on what is held out and on what clients have kept of their own, its rate and its bytes."""
+    heads = ("rule", "rate", "held-out loss", "ROUGE-L", "seen loss", "ROUGE-L", "up", "down", "seeds")
+    sys.stdout.write(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|\n")
     for name in options.rules:
         rate = best_rate(options, name)
         folders = [config_of(options, name, rate, seed, "runs").run.directory for seed in options.seeds]
@@ -194,15 +191,21 @@ def write_seen(options: argparse.Namespace) -> None:
         if done:
             seen = [json.loads((folder / SEEN).read_text()) for folder in done]
             records = [read_record(folder) for folder in done]
-            cells = [spread([one[key] for one in seen]) for key in ("loss", "rouge_l")]
-            cells.append(size(statistics.mean(record.bytes_up for record in records)))
-            cells.append(size(statistics.mean(record.bytes_down for record in records)))
-            sys.stdout.write(f"| {name} | {' | '.join(cells)} | {len(done)} |\n")
+            cells = [
+                f"`{name}`",
+                f"{rate:g}",
+                *(spread([record.final[key] for record in records]) for key in ("loss", "rouge_l")),
+                *(spread([one[key] for one in seen]) for key in ("loss", "rouge_l")),
+                size(statistics.mean(record.bytes_up for record in records)),
+                size(statistics.mean(record.bytes_down for record in records)),
+                str(len(done)),
+            ]
+            sys.stdout.write(f"| {' | '.join(cells)} |\n")
 
 
 def spread(values: list[float]) -> str:
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.3f} +- {deviation:.3f}"
+    return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
 
 
 def main() -> None:
