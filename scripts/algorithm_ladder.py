@@ -7,8 +7,8 @@
 Schemes: dolly-dirichlet and dolly-shards (100 clients), ni (one task, one client; --test holds the unseen tasks). Every
 client takes as many optimiser steps on as many examples, whatever the rule. `tune` runs each rule once at each of three
 learning rates, on a seed that `run` does not use; `run` takes the best of these, or of those of another scheme
-(--rates-of), and says which. What is held out is some of every category of Dolly, and of Natural Instructions tasks that
-no client has; `run` tests besides on examples that clients have kept of their own. All three go on where they were
+(--rates-of), and says which. What is held out is some of every category of Dolly, of Natural Instructions tasks that no
+client has; `run` tests besides on examples that clients have kept of their own. All three go on where they were
 stopped; several may run at once with --worker 0/2, --worker 1/2.
 """
 
@@ -182,7 +182,7 @@ def table(options: argparse.Namespace) -> None:
 
 
 def write_scores(options: argparse.Namespace) -> None:
-    """Print each rule's scores on what is held out and on what clients have kept of their own, its rate and its bytes."""
+    """Print each rule's scores on what is held out and on what clients have kept, its rate and its bytes."""
     heads = ("rule", "rate", "held-out loss", "ROUGE-L", "seen loss", "ROUGE-L", "up", "down", "seeds")
     sys.stdout.write(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|\n")
     for name in options.rules:
