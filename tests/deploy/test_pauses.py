@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -91,3 +92,28 @@ def test_a_supernode_that_gave_its_connection_up_ends_whatever_its_threads_do(en
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
     assert found.returncode == 1
     assert (b"ZeroDivisionError" in found.stderr) == (ends != "None")
+
+
+@pytest.mark.parametrize("part", ["send", "push_object"])
+def test_an_answer_that_cannot_be_sent_ends_the_supernode(
+    part: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = pytest.importorskip("flwr.supercore.run")
+    ended: list[int] = []
+    monkeypatch.setattr(supernode.os, "_exit", ended.append)
+    failing: list[type[Exception]] = [OSError]
+
+    def fails(*what: object) -> None:
+        raise failing[0]
+
+    def push_messages(send: Any, push_object: Any) -> None:
+        {"send": send, "push_object": push_object}[part]("an answer")
+
+    pushed = supernode.ending_when_lost(push_messages)
+    pushed(**{"send": str, "push_object": str} | {part: fails})
+    assert ended == [1]
+    assert "An answer was lost on its way (OSError)." in capfd.readouterr().out
+    failing[0] = run.RunNotRunningException  # nobody waits for it
+    with pytest.raises(run.RunNotRunningException):
+        pushed(**{"send": str, "push_object": str} | {part: fails})
+    assert ended == [1]

@@ -77,6 +77,35 @@ def saying_refusals(activate: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
     return activated
 
 
+def ending_when_lost(push_messages: Callable[..., None]) -> Callable[..., None]:
+    """Have the process end when an answer cannot be sent: Flower forgets it, and the coordinator would wait in vain.
+
+    Started again by the site, it connects anew, and the coordinator asks again; the site still has its answer.
+    """
+    from flwr.supercore.run import RunNotRunningException
+
+    def or_ends(carry: Callable[..., Any]) -> Callable[..., Any]:
+        """Have an error in `carry` end the process, unless it says that nobody waits any longer."""
+
+        def carried(*what: Any) -> Any:
+            """Carry, or end."""
+            try:
+                return carry(*what)
+            except RunNotRunningException:
+                raise
+            except Exception as error:
+                print(f"An answer was lost on its way ({type(error).__name__}).", flush=True)
+                os._exit(1)
+
+        return carried
+
+    def pushed(**parts: Any) -> None:
+        """Push the answers that wait."""
+        push_messages(**parts | {name: or_ends(parts[name]) for name in ("send", "push_object")})
+
+    return pushed
+
+
 def main(bundle: Bundle, state: Path, port: int) -> None:
     """Carry messages until the process is told to stop."""
     die_with_parent()
@@ -89,6 +118,7 @@ def main(bundle: Bundle, state: Path, port: int) -> None:
     node.time = SimpleNamespace(sleep=Pauses().sleep, time=time.time)  # type: ignore[assignment]
     for module in (connection, beats):
         module.HEARTBEAT_DEFAULT_INTERVAL = HEARTBEAT_S  # type: ignore[attr-defined]
+    node._push_messages = ending_when_lost(node._push_messages)
     client: Any = connection.FleetHttpClient
     client.ActivateNode = saying_refusals(client.ActivateNode)
     sys.argv = [

@@ -32,16 +32,15 @@ def half() -> None:
 
 
 def replay() -> None:
-    """Send every answer twice."""
+    """Send every answer twice, as when the first reply is lost on its way."""
     from flwr.supernode.fleet_http_connection import FleetHttpClient
 
     client: Any = FleetHttpClient
     once = client.PushMessages
 
     def twice(self: Any, request: Any) -> Any:
-        first = once(self, request)
         once(self, request)
-        return first
+        return once(self, request)
 
     client.PushMessages = twice
 
