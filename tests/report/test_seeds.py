@@ -210,6 +210,7 @@ def test_specialists_are_one_method_across_seeds(make_seed: MakeSeed) -> None:
     ("names", "label"),
     [
         (["a-0", "a-1"], "a"),
+        (["kseed-0", "kseed-1"], "kseed"),
         (["a_seed00", "a_seed01"], "a"),
         (["a-s0", "a-s1"], "a"),
         (["s0/a", "s1/a"], "a"),

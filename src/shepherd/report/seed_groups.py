@@ -18,7 +18,7 @@ from shepherd.errors import ShepherdError
 from shepherd.report.record import Record
 from shepherd.report.specialists import read_specialists
 
-_SEED = re.compile(r"(?P<stem>.+?)(?:[-_]+(?:seed|s)?|seed)[-_]*(?P<seed>\d+)")
+_SEED = re.compile(r"(?P<stem>.+?)(?:[-_]+(?:seed|s)?[-_]*|seed)(?P<seed>\d+)")
 _ALONE = "alone"
 
 
