@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from shepherd.deploy.site import Site
 from shepherd.deploy.team import Team, follow
-from shepherd.processes import Processes
 from shepherd.tree import from_bytes, to_bytes
+from side_by_side import SideBySide
 
 
 @dataclass(frozen=True)
-class Beside(Processes):
+class Beside(SideBySide):
     """A process that is a thread; `orders` holds what the first one told."""
 
-    meeting: Any = None
-    table: dict[int, Any] = field(default_factory=dict)
     orders: list[Any] = field(default_factory=list)
 
     def tell(self, tree: Any = None) -> Any:
         if self.main:
             self.orders.append(tree)
         return self._met(tree, lambda found: from_bytes(to_bytes(found[0])))
-
-    def gather(self, tree: Any) -> list[Any]:
-        return self._met(tree, list)
-
-    def add_up(self, value: Any) -> Any:
-        return self._met(
-            value,
-            lambda found: replace(
-                value, **{each.name: sum(getattr(one, each.name) for one in found) for each in fields(value)}
-            ),
-        )
-
-    def _met(self, own: Any, make: Callable[[list[Any]], Any]) -> Any:
-        """Make something of what everybody brings, before anybody changes it."""
-        self.table[self.rank] = own
-        self.meeting.wait()
-        made = make([self.table[rank] for rank in range(self.count)])
-        self.meeting.wait()
-        return made
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,39 +14,13 @@ from shepherd.data.encoding import EncodedExamples
 from shepherd.errors import ShepherdError
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
-from shepherd.processes import Processes, ProcessLost
+from shepherd.processes import ProcessLost
 from shepherd.training import Engine, LocalTask
 from shepherd.training import shared_engine as shared
 from shepherd.training.shared_engine import OutOfMemoryTogether, SharedEngine
+from side_by_side import SideBySide
 
 Adapted = Callable[..., AdaptedModel]
-
-
-@dataclass(frozen=True)
-class Beside(Processes):
-    """A process that is a thread, so that what two of them do can be seen."""
-
-    meeting: Any = None
-    table: Any = None
-
-    def gather(self, tree: Any) -> list[Any]:
-        return self._met(tree, list)
-
-    def add_up(self, value: Any) -> Any:
-        return self._met(
-            value,
-            lambda found: replace(
-                value, **{each.name: sum(getattr(one, each.name) for one in found) for each in fields(value)}
-            ),
-        )
-
-    def _met(self, own: Any, make: Callable[[list[Any]], Any]) -> Any:
-        """Make something of what everybody brings, before anybody changes it."""
-        self.table[self.rank] = own
-        self.meeting.wait()
-        made = make([self.table[rank] for rank in range(self.count)])
-        self.meeting.wait()
-        return made
 
 
 def trained_by_two(
@@ -60,7 +33,7 @@ def trained_by_two(
     def run(rank: int) -> None:
         """Be one of the two."""
         torch.set_num_threads(threads)
-        processes = Beside(rank, 2, meeting=meeting, table=table)
+        processes = SideBySide(rank, 2, meeting=meeting, table=table)
         try:
             model = models[rank]
             ((adapter, outcome),) = SharedEngine.of(engine, processes).train_together(
