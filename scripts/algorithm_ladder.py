@@ -97,7 +97,6 @@ def config_of(options: argparse.Namespace, name: str, rate: float, seed: int, fo
         f"data.max_tokens={options.max_tokens}",
         *SCHEMES[options.scheme],
         *own,
-        "participation.fraction=null",
         f"participation.count={options.clients}",
         *rule.adapter,
         f"training.batch_size={options.batch}",
@@ -130,17 +129,13 @@ def tuning(options: argparse.Namespace) -> Iterator[RunConfig]:
 
 def best_rate(options: argparse.Namespace, name: str) -> float:
     """Return the learning rate with the lowest loss at the end; a rule that was not tuned is refused."""
+    tuned = argparse.Namespace(**{**vars(options), "scheme": options.rates_of or options.scheme})
     losses = {}
     for rate in RULES[name].rates:
-        tuned = (
-            Path(options.root)
-            / (options.rates_of or options.scheme)
-            / "tuning"
-            / f"{name}-{rate:g}-{TUNING_SEED}"
-        )
-        if not (tuned / "adapter").is_dir():
-            sys.exit(f"{tuned} is not there; run `tune` first.")
-        losses[rate] = read_record(tuned).final["loss"]
+        config = config_of(tuned, name, rate, TUNING_SEED, "tuning")
+        if not is_done(config):
+            sys.exit(f"{config.run.directory} is not there; run `tune` first.")
+        losses[rate] = read_record(config.run.directory).final["loss"]
     return min(losses, key=lambda rate: losses[rate])
 
 

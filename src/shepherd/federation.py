@@ -268,9 +268,9 @@ class Federation:
 
     def _say_nobody(self, arrived: Arrived | None, number: int, invited: Invited, asked: int) -> None:
         """Say why a round passes without an update: of those that were invited, so many were asked to train."""
-        system = self.config.system
-        simulated = system is not None and arrived is not None and (asked or not invited.training)
-        why = system.why_nobody(arrived) if simulated else ""  # type: ignore[union-attr]
+        system, why = self.config.system, ""
+        if system is not None and arrived is not None and (asked or not invited.training):
+            why = system.why_nobody(arrived)
         if why:
             log.warning("No update arrived in round %d: %s.", number, why)
         elif not invited.everybody:

@@ -14,7 +14,7 @@ import torch
 from memory_link import MemoryLink
 
 from shepherd.deploy.exchange import Patience
-from shepherd.deploy.joining import Membership, join
+from shepherd.deploy.joining import Expected, Membership, join
 from shepherd.deploy.messages import Introduction
 from shepherd.deploy.shared import layout_digest
 from shepherd.deploy.wire import Envelope
@@ -24,7 +24,7 @@ from shepherd.model.adapter import Adapter
 
 LAYOUT = Adapter({"a": torch.zeros(2)}).layout
 MODEL: Any = SimpleNamespace(base=SimpleNamespace(fingerprint="the base"), layout=LAYOUT)
-DRAWN = [0.5, -0.25000003]  # of another processor
+EXPECTED = Expected(MODEL, [0.5, -0.25000003])  # drawn by another processor
 HONEST = Introduction(
     examples=20,
     truncated=0,
@@ -55,7 +55,7 @@ def link() -> MemoryLink:
 
 
 def joined(link: MemoryLink, minimum: int = 2, begun: Membership | None = None) -> Membership:
-    return join(link, ["anna", "berta", "carla"], {"rounds": 3}, MODEL, DRAWN, PATIENCE, begun, minimum)
+    return join(link, ["anna", "berta", "carla"], {"rounds": 3}, EXPECTED, PATIENCE, begun, minimum)
 
 
 def test_whoever_fits_takes_part_in_the_order_of_the_federation(link: MemoryLink, tmp_path: Path) -> None:
@@ -170,10 +170,10 @@ def test_a_run_of_few_may_be_resumed_by_as_few(link: MemoryLink) -> None:
 def test_a_site_that_was_removed_is_not_asked_on_resuming(link: MemoryLink) -> None:
     begun = joined(link)
     link.sent.clear()
-    assert join(link, ["anna", "carla"], {}, MODEL, DRAWN, PATIENCE, begun, 2) == begun
+    assert join(link, ["anna", "carla"], {}, EXPECTED, PATIENCE, begun, 2) == begun
     assert set(link.sent) == {"anna", "carla"}
     with pytest.raises(ShepherdError, match=r"Only 2 of 3 .*missing: berta"):
-        join(link, ["anna", "carla"], {}, MODEL, DRAWN, PATIENCE, begun, 3)
+        join(link, ["anna", "carla"], {}, EXPECTED, PATIENCE, begun, 3)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from formulas import ZERO, devices, federation, scope
 
 from shepherd.config import parse_config
 from shepherd.errors import ShepherdError
+from shepherd.federation import Selection
 
 SIZES = [10, 20, 30, 40]
 #: Of the adapter's wire form, which a client is sent; it sends 40.
@@ -222,3 +223,31 @@ def test_why_nobody_arrived_is_said(own: dict[str, Any], said: str, caplog: pyte
     simulated.run(simulated.begin(ZERO))
     assert f"No update arrived in round 1: {said}" in caplog.text
     assert "Nobody was left" not in caplog.text
+
+
+def test_a_round_that_nobody_could_be_chosen_for_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is there before the second hour."""
+    (tmp_path / "there.csv").write_text("client,on_s,off_s\n0,7200,9000\n1,7200,9000\n")
+    there = {"name": "intervals", "path": str(tmp_path / "there.csv"), "assign": "by_name"}
+    everybody = {"name": "trace", "then": {"name": "random", "fraction": 1.0}}
+    simulated, _, _, _ = federation(
+        {"name": "synchronous", "availability": there}, [10, 10], rounds=1, participation=everybody
+    )
+    simulated.run(simulated.begin(ZERO))
+    assert "Nobody that could be chosen was there in round 1." in caplog.text
+
+
+def test_who_was_there_and_has_nothing_to_train_on_is_not_said_to_be_late(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulated, _, _, _ = federation({"name": "synchronous", "deadline_s": 0.01}, [10, 10], rounds=1)
+    monkeypatch.setattr(
+        type(simulated),
+        "_select",
+        lambda self, everybody, opening: Selection(opening.number, {}, {}, {}, []),
+    )
+    simulated.run(simulated.begin(ZERO))
+    assert "Nobody was left with anything to train on in round 1." in caplog.text
+    assert "deadline" not in caplog.text

@@ -23,7 +23,7 @@ from shepherd.deploy.backend import FlowerBackend, joined_with
 from shepherd.deploy.drawn import drawn_values
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
 from shepherd.deploy.fitting import check_fits
-from shepherd.deploy.joining import Membership, join
+from shepherd.deploy.joining import Expected, Membership, join
 from shepherd.deploy.messages import Evaluation, Told
 from shepherd.deploy.plausible import Plausible
 from shepherd.deploy.refusal import Refused
@@ -106,12 +106,10 @@ class Coordinator:
             self.link,
             self.names,
             told,
-            model,
-            drawn_values(model, config.aggregation),
+            Expected(model, drawn_values(model, config.aggregation), config.participation.asks_categories),
             self._patience(self.settings.join_timeout_s),
             begun,
             self.settings.minimum_sites,
-            config.participation.asks_categories,
         )
         self._refuse_small_cohorts(members.sizes)
         members.write(directory.path)

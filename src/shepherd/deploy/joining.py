@@ -96,16 +96,66 @@ def new_run() -> str:
     return secrets.token_hex(8)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a site is held against when it joins.
+
+    Attributes
+    ----------
+    model : AdaptedModel
+        The coordinator's own base with the adapter: the sites' must be the same.
+    drawn : sequence of float
+        What the coordinator drew itself, as `shepherd.deploy.drawn.drawn_values` says it: so must every site have.
+    categories : bool
+        Whether sites are to say how many examples of each category they have.
+    """
+
+    model: AdaptedModel
+    drawn: Sequence[float]
+    categories: bool = False
+
+    def introduction(self, answer: Envelope, before: Introduction | None) -> Introduction:
+        """Return what a site says of itself, if it fits; `before` is what it said when the run began."""
+        said = declared(Introduction, answer.body)
+        own = versions()
+        if said.versions.get("shepherd") != own["shepherd"]:
+            raise Refused(
+                f"it has fedshepherd {_version(said, 'shepherd')}, and the coordinator {own['shepherd']}"
+            )
+        if said.base != self.model.base.fingerprint:
+            raise Refused("its base model has other weights than the coordinator's")
+        if said.layout != layout_digest(self.model.layout):
+            raise Refused(
+                "its adapter has other tensors than the coordinator's; compare the releases of peft"
+            )
+        if not are_alike(self.drawn, said.drawn):
+            raise Refused(
+                "it draws other random values from the run's seed than the coordinator, and the run never sends those; "
+                f"install the same versions of torch and peft on both (it has {_version(said, 'torch')} and "
+                f"{_version(said, 'peft')}, the coordinator {own['torch']} and {own['peft']}) and, for "
+                "adapter.name=kseed, use the same kind of device"
+            )
+        if said.examples == 0:
+            raise Refused("it has no examples to train on")
+        if before is not None and said.data != before.data:
+            raise Refused(
+                "its data is not what it was when the run began; give it the same file, or begin the run anew"
+            )
+        counts = said.categories.values()
+        wrong = (0 in counts or sum(counts) != said.examples) if self.categories else len(counts) > 0
+        if wrong:
+            raise Refused("it says of its categories what is not so, or was not asked")
+        return said
+
+
 def join(
     link: Link,
     names: Sequence[str],
     config: Tree,
-    model: AdaptedModel,
-    drawn: Sequence[float],
+    expected: Expected,
     patience: Patience,
     begun: Membership | None,
     minimum: int,
-    asks_categories: bool = False,
 ) -> Membership:
     """Wait for the sites and hear what they say of themselves.
 
@@ -117,18 +167,14 @@ def join(
         Every site of the federation.
     config : Tree
         What sites are told of the config.
-    model : AdaptedModel
-        The coordinator's own base with the adapter: the sites' must be the same.
-    drawn : sequence of float
-        What the coordinator drew itself, as `shepherd.deploy.drawn.drawn_values` says it: so must every site have.
+    expected : Expected
+        What sites are held against.
     patience : Patience
         How long to wait.
     begun : Membership, optional
         The sites of a run that is resumed; others are not asked.
     minimum : int
         Fewest sites a run begins with.
-    asks_categories : bool
-        Whether sites are to say how many examples of each category they have.
 
     Raises
     ------
@@ -137,7 +183,7 @@ def join(
     """
     run = begun.run if begun else new_run()
     everybody = begun.names if begun else names
-    told = Told(config=config, sites=len(everybody), client=0, asks_categories=int(asks_categories))
+    told = Told(config=config, sites=len(everybody), client=0, asks_categories=expected.categories)
     questions = {name: Envelope("hello", run, body=told.to_tree()) for name in everybody if name in names}
     found: dict[str, Introduction] = {}
     refused: dict[str, str] = {}
@@ -146,9 +192,7 @@ def join(
             _warn(name, answer.reason)
             continue
         try:
-            said = _introduction(answer, model, drawn, begun.sites[name] if begun else None)
-            _check_categories(said, asks_categories)
-            found[name] = said
+            found[name] = expected.introduction(answer, begun.sites[name] if begun else None)
         except Refused as error:
             refused[name] = str(error)
             _warn(name, refused[name])
@@ -166,43 +210,6 @@ def join(
 
 def _warn(name: str, reason: str) -> None:
     log.warning("Site '%s' does not take part: %s.", name, reason.rstrip("."))
-
-
-def _introduction(
-    answer: Envelope, model: AdaptedModel, drawn: Sequence[float], before: Introduction | None
-) -> Introduction:
-    """Check what a site says of itself."""
-    said = declared(Introduction, answer.body)
-    own = versions()
-    if said.versions.get("shepherd") != own["shepherd"]:
-        raise Refused(
-            f"it has fedshepherd {_version(said, 'shepherd')}, and the coordinator {own['shepherd']}"
-        )
-    if said.base != model.base.fingerprint:
-        raise Refused("its base model has other weights than the coordinator's")
-    if said.layout != layout_digest(model.layout):
-        raise Refused("its adapter has other tensors than the coordinator's; compare the releases of peft")
-    if not are_alike(drawn, said.drawn):
-        raise Refused(
-            "it draws other random values from the run's seed than the coordinator, and the run never sends those; "
-            f"install the same versions of torch and peft on both (it has {_version(said, 'torch')} and "
-            f"{_version(said, 'peft')}, the coordinator {own['torch']} and {own['peft']}) and, for adapter.name=kseed, "
-            "use the same kind of device"
-        )
-    if said.examples == 0:
-        raise Refused("it has no examples to train on")
-    if before is not None and said.data != before.data:
-        raise Refused(
-            "its data is not what it was when the run began; give it the same file, or begin the run anew"
-        )
-    return said
-
-
-def _check_categories(said: Introduction, asked: bool) -> None:
-    """Refuse counts that do not add up to the site's examples, and any that nobody asked for."""
-    counts = said.categories.values()
-    if 0 in counts or sum(counts) != said.examples if asked else counts:
-        raise Refused("it says of its categories what is not so, or was not asked")
 
 
 def _version(said: Introduction, of: str) -> str:

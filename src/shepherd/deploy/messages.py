@@ -34,8 +34,8 @@ class Told:
     data, base, layout : str
     drawn : list of float
         What the site said of these when it joined: it refuses if they are others now. Empty before.
-    asks_categories : int
-        1 if a site that introduces itself is to say how many examples of each category it has, else 0.
+    asks_categories : bool
+        Whether a site that introduces itself is to say how many examples of each category it has.
     poll_examples : int
         How many of its examples a site that is asked for its loss looks at; 0 for all.
     configuration : Tree
@@ -54,7 +54,7 @@ class Told:
     base: str = ""
     layout: str = ""
     drawn: list[float] = field(default_factory=list)
-    asks_categories: int = 0
+    asks_categories: bool = False
     poll_examples: int = 0
     configuration: Tree = field(default_factory=dict)
 

@@ -30,7 +30,7 @@ from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import SiteSettings
 from shepherd.deploy.shared import digest, layout_digest, read_shared
 from shepherd.deploy.team import Team
-from shepherd.deploy.wire import Envelope, declared, fitting_counts
+from shepherd.deploy.wire import Envelope, counts_fit, declared
 from shepherd.errors import ShepherdError
 from shepherd.machine import versions
 from shepherd.messages import ClientJob
@@ -205,10 +205,9 @@ class Site:
         if not self.settings.limits.categories_told:
             raise Refused(
                 "the run asks how many examples of each category the site has, and limits.categories_told in its "
-                "site.yaml is false; choose another participation or aggregation, or ask the site's owner to set it "
-                "to true"
+                "site.yaml is false; choose another participation, or ask the site's owner to set it to true"
             )
-        if (said := fitting_counts(dict(ready.categories))) is None:
+        if not counts_fit(said := dict(ready.categories)):
             raise Refused(
                 "the run asks how many examples of each category the site has, and these are too many or have names "
                 "that are too long or not printable; choose another participation, or give the data other categories"

@@ -142,7 +142,7 @@ _LARGEST_FLOAT = sys.float_info.max
 
 
 def declared(kind: type[_Declared], tree: Tree) -> _Declared:
-    """Read a declared message: a dataclass whose fields are int, float, str, dict, list or Tensor, all of them there.
+    """Read a declared message: a dataclass of bool, int, float, str, dict, list or Tensor, every field there.
 
     Raises
     ------
@@ -163,6 +163,8 @@ def declared(kind: type[_Declared], tree: Tree) -> _Declared:
 
 def _fits(value: Any, wanted: str) -> bool:
     """Say whether a value is what a field's annotation says: one of the types of a declared message."""
+    if wanted == "bool":
+        return isinstance(value, bool)
     if wanted == "int":
         return type(value) is int and 0 <= value < 2**63
     if wanted == "float":
@@ -183,9 +185,9 @@ def _fits(value: Any, wanted: str) -> bool:
     return isinstance(value, {"Tree": dict, "torch.Tensor": torch.Tensor}[wanted])
 
 
-def fitting_counts(counts: dict[str, int]) -> dict[str, int] | None:
-    """Return counts as a message may hold them, or None if they are too many, or a name is too long or unprintable."""
-    return counts if _fits(counts, "dict[str, int]") else None
+def counts_fit(counts: dict[str, int]) -> bool:
+    """Say whether a message may hold counts: not if they are too many, or a name is too long or unprintable."""
+    return _fits(counts, "dict[str, int]")
 
 
 def _is_short_text(value: Any) -> bool:

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from shepherd.errors import ShepherdError
 from shepherd.participation.base import Candidates
-from shepherd.participation.counted import CountedParticipation
-from shepherd.participation.drawing import check_drawn
+from shepherd.participation.drawn_first import DrawnFirst
 from shepherd.randomness import generator
 from shepherd.tree import Tree
 
@@ -19,7 +17,7 @@ _MEASURED_IN_FULL = 10_000  # clients; of more, so many evenly spread ones are m
 _SAMPLE = 1_000
 
 
-class Coverage(CountedParticipation):
+class Coverage(DrawnFirst):
     """Of some clients drawn at random, those whose examples together are closest to the whole's categories.
 
     Greedily: the next client is the one after which the total variation distance of the cohort's shares of the
@@ -37,17 +35,11 @@ class Coverage(CountedParticipation):
 
     name: str = "coverage"
     towards: Literal["population", "uniform"] = "population"
-    drawn: int | None = Field(None, gt=0)
 
     @property
     def asks_categories(self) -> bool:
         """Whether it needs to know categories: nothing else."""
         return True
-
-    def check(self, clients: int) -> None:
-        """Refuse to draw fewer than take part, or more than there are."""
-        super().check(clients)
-        check_drawn(self.drawn, self.cohort_size(clients), clients)
 
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Put the cohort together, in ascending order of client number."""
@@ -59,19 +51,15 @@ class Coverage(CountedParticipation):
         target = _shares_wanted(candidates.categories, self.towards)
         count = self.invited(candidates)
         draw = generator(candidates.seed, "participation", candidates.round)
-        places = draw.choice(len(candidates.pool), self._drawn(candidates, count), replace=False)
+        able = len(candidates.pool)
+        usual = min(3 * count, (count + able + 1) // 2)
+        places = draw.choice(able, self.drawing(candidates, count, usual), replace=False)
         drawn = sorted(int(candidates.pool[place]) for place in places)
         held = np.array(
             [[candidates.categories[client].get(name, 0) for name in target] for client in drawn], dtype=float
         )
         chosen = _closest(held, np.array(list(target.values())), count)
         return sorted(drawn[place] for place in chosen)
-
-    def _drawn(self, candidates: Candidates, count: int) -> int:
-        able = len(candidates.pool)
-        if self.drawn is None:
-            return min(3 * count, (count + able + 1) // 2)
-        return min(max(self.drawn, count), able)
 
 
 def _shares_wanted(categories: Sequence[Mapping[str, int]], towards: str) -> dict[str, float]:

@@ -1,12 +1,10 @@
-"""Draws of clients by weight, and how many may be drawn."""
+"""Draws of clients by weight."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-
-from shepherd.errors import ShepherdError
 
 
 def drawn_by_weight(
@@ -34,22 +32,3 @@ def drawn_by_weight(
     with np.errstate(divide="ignore", over="ignore"):
         arrivals = draw.standard_exponential(len(clients)) / np.asarray(weights, dtype=np.float64)
     return [int(clients[place]) for place in np.argsort(arrivals, kind="stable")[:count]]
-
-
-def check_drawn(drawn: int | None, least: int, clients: int) -> None:
-    """Refuse a ``participation.drawn`` below the cohort's size, or above the number of clients.
-
-    Parameters
-    ----------
-    drawn : int, optional
-        The setting; None is never refused.
-    least : int
-        How many take part in a round.
-    clients : int
-        How many there are.
-    """
-    if drawn is not None and not least <= drawn <= clients:
-        raise ShepherdError(
-            f"participation.drawn is {drawn}, but of {clients} clients {least} take part in a round; choose a "
-            f"number from {least} to {clients}."
-        )

@@ -9,13 +9,13 @@ import numpy as np
 from pydantic import Field
 
 from shepherd.participation.base import Candidates, Report
-from shepherd.participation.counted import CountedParticipation
-from shepherd.participation.drawing import check_drawn, drawn_by_weight
+from shepherd.participation.drawing import drawn_by_weight
+from shepherd.participation.drawn_first import DrawnFirst
 from shepherd.randomness import generator
 from shepherd.tree import Tree
 
 
-class PowerOfChoice(CountedParticipation):
+class PowerOfChoice(DrawnFirst):
     """Of some clients drawn in proportion to their examples, those on whose examples the adapter does worst.
 
     Cho et al., arXiv 2010.01243: pow-d, with ``poll_examples`` cpow-d, with ``losses: last`` rpow-d.
@@ -33,7 +33,6 @@ class PowerOfChoice(CountedParticipation):
     """
 
     name: str = "power_of_choice"
-    drawn: int | None = Field(None, gt=0)
     losses: Literal["polled", "last"] = "polled"
     poll_examples: int | None = Field(None, gt=0)
 
@@ -47,17 +46,15 @@ class PowerOfChoice(CountedParticipation):
                 "set participation.name=random participation.fraction=1.0, or system.name=synchronous"
             )
 
-    def check(self, clients: int) -> None:
-        """Refuse to draw fewer than take part, or more than there are."""
-        super().check(clients)
-        check_drawn(self.drawn, self.cohort_size(clients), clients)
-
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Keep those of the highest loss, the first by number among equals; in ascending order of client number."""
         invited = self.invited(candidates)
         draw = generator(candidates.seed, "participation", candidates.round)
         sizes = [candidates.sizes[client] for client in candidates.pool]
-        drawn = sorted(drawn_by_weight(draw, candidates.pool, sizes, self._drawn(candidates, invited)))
+        usual = min(2 * invited, len(candidates.pool))
+        drawn = sorted(
+            drawn_by_weight(draw, candidates.pool, sizes, self.drawing(candidates, invited, usual))
+        )
         losses = self._losses(candidates, drawn, state)
         return sorted(sorted(losses, key=lambda client: (-losses[client], client))[:invited])
 
@@ -67,11 +64,6 @@ class PowerOfChoice(CountedParticipation):
             return state
         heard = {str(report.client): float(report.line["train_loss"]) for report in reports}
         return {"losses": {**state.get("losses", {}), **heard}}
-
-    def _drawn(self, candidates: Candidates, invited: int) -> int:
-        if self.drawn is None:
-            return min(2 * invited, len(candidates.pool))
-        return min(max(self.drawn, invited), len(candidates.pool))
 
     def _losses(self, candidates: Candidates, drawn: Sequence[int], state: Tree) -> Mapping[int, float]:
         """Return the losses of those that are known, or that answer."""

@@ -111,24 +111,10 @@ class DualAdapters(Personalisation):
         return Mixed.at(float(np.mean(usual)), shared, local, likeness)
 
 
-class FedDPAF(DualAdapters):
-    """FedDPA-F: every client's own adapter is trained after the last round.
-
-    Attributes
-    ----------
-    epochs : float
-        Passes over its examples.
-    lr : float, optional
-        Learning rate; the run's unless told.
-    """
+class FedDPAF(DualAdapters, FineTune):
+    """FedDPA-F: every client's own adapter is trained after the last round, as `fine_tune` trains it."""
 
     name: str = "feddpa-f"
-    epochs: float = Field(1.0, gt=0)
-    lr: float | None = Field(None, gt=0)
-
-    def afterwards(self, training: Training) -> Training:
-        """Return the training of `fine_tune`."""
-        return FineTune(epochs=self.epochs, lr=self.lr).afterwards(training)
 
 
 class FedDPAT(DualAdapters):
