@@ -19,6 +19,7 @@ from shepherd.deploy.folder import FederationFolder
 from shepherd.deploy.gate import Gate
 from shepherd.deploy.polls import Polls
 from shepherd.deploy.superlink_pace import ease
+from shepherd.deploy.superlink_repeats import take_repeats
 
 
 def command(folder: FederationFolder, state: Path) -> list[str]:
@@ -51,6 +52,7 @@ def main(folder: FederationFolder, state: Path) -> None:
     from shepherd.deploy.superlink_layers import with_plain_layers, without_idle_layers
 
     ease()
+    take_repeats()
     module = importlib.import_module("flwr.superlink.cli.flower_superlink")
     serve = module.uvicorn.run
     secret = folder.secret.read_bytes()
