@@ -14,6 +14,7 @@ from rich.table import Table
 
 from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.judge_tables import NOISE, category_table, result_tables, to_csv
+from shepherd.report.narrow import in_parts
 from shepherd.statistics.bootstrap import UNKNOWN, Interval
 
 CATEGORIES = {"closed_qa": (6.5, 7.0), "open_qa": (6.0, 5.5)}
@@ -136,12 +137,13 @@ def test_figures_that_are_not_there_are_dashes() -> None:
 def test_a_terminal_of_100_columns_shows_every_cell_whole() -> None:
     labels = ["alone-classification-and-brainstorming", "centralised", "untuned", *"abcd"]
     console = Console(width=100, file=io.StringIO(), record=True)
-    console.print(*result_tables(_results(*(_model(label) for label in labels))))
+    tables = result_tables(_results(*(_model(label) for label in labels)))
+    console.print(*(part for table in tables for part in in_parts(table, console)))
     text = console.export_text()
     assert all(len(line.rstrip()) <= 100 for line in text.splitlines())
     for cell in ("1.155 (1.020–1.290)", "0.866 (0.775–0.980)", "41 (25–60)", "+0.40 (+0.10 to +0.70)"):
         assert text.count(cell) == len(labels)
-    assert "1 more model is in the CSV" in text
+    assert text.count("+0.50") == len(labels)
 
 
 @pytest.mark.parametrize("change", [lambda m: m, lambda m: _verdicts()])

@@ -33,6 +33,7 @@ from shepherd.cli.options import (
     StudyOption,
     Timeout,
 )
+from shepherd.cli.showing import print_tables
 from shepherd.errors import ShepherdError
 from shepherd.judge.judgement import Form
 from shepherd.judge.names import judge_name as folder_name
@@ -221,7 +222,6 @@ def print_results(
     for (form, reference), labels in judged.items():
         models = [label for label in labels if label != reference]
         results = judge_results(study, name, reference, form, models, count, seed)
-        for table in result_tables(results):
-            terminal.out.print(table)
+        print_tables(result_tables(results))
         for note in results.notes:
             terminal.say(note)

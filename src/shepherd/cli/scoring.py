@@ -65,7 +65,7 @@ def score(
     shown = _metric(found, metric) if grouping or metric else ""
     made = partial(_tables, found, grouping, reference, shown)
     document = partial(_document, found, grouping, reference, made)
-    show(form, output, "The scores are", partial(made, most=5), document)
+    show(form, output, "The scores are", made, document)
     if figure is not None and grouping is not None:
         _draw(found, grouping, reference, shown, figure)
 
@@ -103,19 +103,17 @@ def _document(
     return Document("Scores without a judge", list(tables()), to_csv(found, grouping, against))
 
 
-def _tables(
-    found: Scores, grouping: Grouping | None, against: str | None, metric: str, most: int | None = None
-) -> Iterator[Table]:
-    """Yield what is shown; of a table by group the first `most` models, or all."""
+def _tables(found: Scores, grouping: Grouping | None, against: str | None, metric: str) -> Iterator[Table]:
+    """Yield what is shown."""
     from shepherd.report.score_tables import difference_table, group_table, overall_table
 
     yield overall_table(found)
     if against:
         yield difference_table(found, against)
     if grouping:
-        yield group_table(found, grouping, metric, most=most)
+        yield group_table(found, grouping, metric)
         if against:
-            yield group_table(found, grouping, metric, against, most)
+            yield group_table(found, grouping, metric, against)
 
 
 def _draw(found: Scores, grouping: Grouping, against: str | None, metric: str, path: Path) -> None:

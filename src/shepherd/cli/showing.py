@@ -46,11 +46,16 @@ def show(
         write_document(document(), form, output)
         terminal.say(f"{told} in {output}")
     elif form == "table":
-        from shepherd.report.narrow import in_parts
-
-        terminal.out.print(*(part for table in tables() for part in in_parts(table, terminal.out)))
+        print_tables(tables())
     else:
         sys.stdout.write(document().written(form))
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Print tables, those that are too wide for the terminal in parts."""
+    from shepherd.report.narrow import in_parts
+
+    terminal.out.print(*(part for table in tables for part in in_parts(table, terminal.out)))
 
 
 def refuse_other_pictures(figure: Path | None) -> None:

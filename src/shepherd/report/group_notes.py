@@ -8,14 +8,13 @@ from shepherd.evaluation.group_scores import GroupScores
 from shepherd.evaluation.groups import Grouping
 from shepherd.evaluation.measured import is_worse
 from shepherd.report.intervals import noise_note
-from shepherd.report.units import counted
 
 #: More groups than this have a worst one by chance, and groups of fewer questions lie far apart by chance.
 _MANY_GROUPS, _FEW_QUESTIONS = 20, 10
 
 
 def group_notes(
-    grouping: Grouping, metric: str, found: Sequence[GroupScores], hidden: int, against: str | None
+    grouping: Grouping, metric: str, found: Sequence[GroupScores], against: str | None
 ) -> Iterator[str]:
     """Yield the sentences below a table by group.
 
@@ -27,8 +26,6 @@ def group_notes(
         What is shown of them.
     found : sequence of GroupScores
         Every model, with corrected p-values if they are differences.
-    hidden : int
-        How many of the last of them the table does not show.
     against : str, optional
         The model that they are the differences to.
     """
@@ -41,17 +38,10 @@ def group_notes(
     if against:
         yield f"Model less {against}, question by question."
         yield noise_note([interval for model in found for interval in model.compared])
-    if hidden:
-        yield more_models(hidden)
     yield from grouping.notes
     yield from filter(None, [_small_groups(grouping)])
     if against:
-        yield from filter(None, [_worse(model, against) for model in found[: len(found) - hidden]])
-
-
-def more_models(hidden: int) -> str:
-    """Say that a table leaves models out, and where they are."""
-    return f"{counted(hidden, 'more model')} {'is' if hidden == 1 else 'are'} in the CSV."
+        yield from filter(None, [_worse(model, against) for model in found])
 
 
 def _small_groups(grouping: Grouping) -> str:

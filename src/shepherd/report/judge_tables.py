@@ -9,17 +9,15 @@ from rich.table import Table
 
 from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.comparison_table import Column, csv_text, line_table
-from shepherd.report.group_notes import more_models
 from shepherd.report.intervals import NOISE, with_ends
 from shepherd.report.units import fixed, is_number, percent, signed, whole
 from shepherd.statistics.bootstrap import Interval, corrected
 
 _INTERVALS = "In brackets: 95\N{NO-BREAK SPACE}% intervals over questions and ratings."
-_MOST_MODELS = 6  # columns of the table by category
 
 
 def result_tables(results: JudgeResults) -> list[Table]:
-    """Return the results for a terminal of 100 columns.
+    """Return the results as tables.
 
     Scores as in FedIT's Table 3, if the judge gave any; wins, if there is a reference; what the judge is worth; and,
     where questions have categories, the models by category. What they do not show, `results.notes` says.
@@ -137,27 +135,22 @@ class _Category:
     label: str
 
 
-def category_table(results: JudgeResults, most: int | None = _MOST_MODELS, by: str = "category") -> Table:
+def category_table(results: JudgeResults, by: str = "category") -> Table:
     """Return the models by category: score less the reference's, or grade, or win rate; a line per category.
 
     Parameters
     ----------
     results : JudgeResults
         The results.
-    most : int, optional
-        The most models shown, so that a terminal of 100 columns suffices; None for all.
     by : str
         What the categories of `results` are called.
     """
-    shown = results.models[:most]
-    columns = [_category_column(results, model) for model in shown]
+    columns = [_category_column(results, model) for model in results.models]
     unit = "Win rate in %" if results.form == "verdict" else "Mean score, 1 to 10"
     if results.form != "verdict" and results.reference:
         unit = f"Mean score less that of {results.reference}, in points"
-    hidden = len(results.models) - len(shown)
-    caption = f"{unit}." + (f" {more_models(hidden)}" if hidden else "")
     lines = [_Category(name) for name in _categories(results)]
-    return line_table(f"By {by}", caption, by.capitalize(), lines, columns)
+    return line_table(f"By {by}", f"{unit}.", by.capitalize(), lines, columns)
 
 
 def _category_column(results: JudgeResults, model: ModelResult) -> Column[_Category]:

@@ -19,9 +19,6 @@ from shepherd.report.units import fixed, percent, signed
 from shepherd.statistics import bootstrap
 from shepherd.statistics.bootstrap import UNKNOWN, Interval
 
-_TERMINAL_MODELS = 5
-_TERMINAL_DIFFERENCES = 4  # with the ends of their intervals they take more room
-
 
 def overall_table(scores: Scores, seed: int = 0) -> Table:
     """Return every model over all questions: the metrics with their intervals, and the answers' length."""
@@ -126,7 +123,6 @@ def group_table(
     grouping: Grouping,
     metric: str,
     against: str | None = None,
-    most: int | None = _TERMINAL_MODELS,
     seed: int = 0,
 ) -> Table:
     """Return a metric by group: a line a group, a column a model; average, worst and spread at the end.
@@ -137,21 +133,17 @@ def group_table(
         What is shown.
     against : str, optional
         Show paired differences to this model.
-    most : int, optional
-        The most models shown, so that a terminal of 100 columns suffices, and of differences 4; None for all.
     seed : int
         The draws' seed.
     """
     found = by_group(scores.against(against) if against else scores, grouping, metric, seed)
     if against:
         found = corrected(found)
-        most = None if most is None else min(most, _TERMINAL_DIFFERENCES)
-    shown = found[:most]
     write = difference_text if against else with_half_width
-    lines = [*_group_lines(shown, grouping, write), *_summary_lines(shown, write)]
-    columns = [_model_column(model.label, place) for place, model in enumerate(shown)]
+    lines = [*_group_lines(found, grouping, write), *_summary_lines(found, write)]
+    columns = [_model_column(model.label, place) for place, model in enumerate(found)]
     title = f"{METRICS[metric].heading} by {grouping.by}" + (f", less {against}" if against else "")
-    caption = " ".join(group_notes(grouping, metric, found, len(found) - len(shown), against))
+    caption = " ".join(group_notes(grouping, metric, found, against))
     return line_table(title, caption, grouping.by.capitalize(), lines, columns)
 
 

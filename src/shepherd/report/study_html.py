@@ -96,7 +96,7 @@ def _scores(study: Study) -> dict[str, Any] | None:
     pictures = []
     for place, by in enumerate(_columns(found)):
         grouping = group(found.questions, by)
-        tables += [group_table(found, grouping, metric.name, most=None) for metric in found.metrics]
+        tables += [group_table(found, grouping, metric.name) for metric in found.metrics]
         shown = by_group(found, grouping, found.metrics[0].name)
         pictures.append(drawn(group_figure(shown), f"groups{place}", f"Every model's score by {by}."))
     return {"tables": _grids(tables), "pictures": pictures}
