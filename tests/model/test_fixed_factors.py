@@ -218,6 +218,13 @@ def test_a_base_it_does_not_fit_is_one_sentence(kind: LoraSB, said: str) -> None
         adapted(kind)
 
 
+def test_a_convolution_is_not_taken_for_a_linear_layer() -> None:
+    model: Any = llama()
+    model.model.layers[0].mixing = torch.nn.Conv1d(32, 32, 1)
+    with pytest.raises(ShepherdError, match=r"fits linear layers, and '.*mixing'.* is none"):
+        adapted(LoraSB(rank=4, targets=["mixing"]), model)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -129,7 +129,8 @@ def core_name(module: str) -> str:
 
 
 def _check(module: str, layer: Any, rank: int, base: str) -> None:
-    if not layer.lora_A:  # an embedding or another layer with factors of its own
+    a = dict(layer.lora_A).get(_PEFT_NAME)  # an embedding has factors of its own
+    if not isinstance(a, nn.Linear):
         raise ShepherdError(
             f"adapter.name=lora_sb fits linear layers, and '{module}' of '{base}' is none; take it out of "
             "adapter.targets, or choose adapter.name=lora."
