@@ -169,3 +169,24 @@ def test_a_tokenizer_always_pads_afterwards(copy: Path) -> None:
 def test_a_tokenizer_without_an_end_is_refused(copy: Path) -> None:
     edit(copy / "tokenizer_config.json", lambda content: content.pop("eos_token", None))
     assert "has no end-of-sequence token" in complaint(config(copy))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "said"),
+    [
+        (float("nan"), "auto", "large for float32"),
+        (float("-inf"), "bfloat16", "large for bfloat16"),
+        (1e5, "float16", "large for float16"),
+    ],
+)
+def test_a_weight_that_is_no_number_is_named(copy: Path, value: float, dtype: str, said: str) -> None:
+    file = next(copy.glob("*.safetensors"))
+    weights = load_file(file)
+    name = next(name for name in weights if "q_proj" in name)
+    weights[name].view(-1)[7] = value
+    save_file(weights, file, metadata={"format": "pt"})
+    message = complaint(config(copy, dtype=dtype))
+    assert f"'{copy}' has weights that are not finite, in {name}: " in message
+    assert said in message
+    if value == 1e5:
+        load_base(config(copy))

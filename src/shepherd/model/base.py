@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "lamb"
 log = logging.getLogger(__name__)
+_CHECKED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -110,6 +111,7 @@ def load_base(config: BaseModelConfig) -> Base:
     except Exception as error:  # a broken file can raise anything
         raise ShepherdError(f"Cannot load base model '{config.base}': {first_line(error)}") from error
     check_complete(found, config.base)
+    check_finite(model, config.base)
     if config.quantisation == "none":
         model.to(device)
     model.requires_grad_(False).eval()
@@ -193,6 +195,18 @@ def check_complete(found: Mapping[str, Any], name: str) -> None:
                 f"The weights of '{name}' do not fit its config.json: {len(keys)} {what.replace('_keys', '')}, such "
                 f"as {keys[0]}; give a complete model."
             )
+
+
+def check_finite(model: torch.nn.Module, name: str) -> None:
+    """Refuse a base with a weight that is no number: nothing that is computed with it would be one."""
+    for key, weight in model.named_parameters():
+        if weight.dtype in _CHECKED and weight.numel():
+            ends = torch.stack(torch.aminmax(weight.detach()))  # of NaN among them, NaN
+            if not ends.isfinite().all():
+                raise ShepherdError(
+                    f"'{name}' has weights that are not finite, in {key}: its files are damaged, or hold values too "
+                    f"large for {str(weight.dtype).removeprefix('torch.')}; get them anew, or set model.dtype."
+                )
 
 
 def _quantisation(config: BaseModelConfig, device: torch.device) -> dict[str, Any]:
