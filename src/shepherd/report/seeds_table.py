@@ -109,7 +109,8 @@ def _spread(method: Method, spread: Spread) -> str:
     if spread.mean is None or not is_number(spread.mean):
         return fixed(None)
     seeds = f" ({len(spread.by_seed)})" if _is_partial(method, spread) else ""
-    return f"{fixed(spread.mean)} ± {fixed(spread.deviation)}{seeds}"
+    deviation = "" if spread.deviation is None else f" ± {fixed(spread.deviation)}"  # one seed has none
+    return f"{fixed(spread.mean)}{deviation}{seeds}"
 
 
 def _is_partial(method: Method, spread: Spread) -> bool:
