@@ -177,8 +177,8 @@ def table(options: argparse.Namespace) -> None:
 
 
 def write_scores(options: argparse.Namespace) -> None:
-    """Print each rule's scores on what is held out and on what clients have kept, its rate and its bytes."""
-    heads = ("rule", "rate", "held-out loss", "ROUGE-L", "seen loss", "ROUGE-L", "up", "down", "seeds")
+    """Print each rule's scores on what is held out and on what clients have kept, its rate, its bytes and its seconds."""
+    heads = ("rule", "rate", "held-out loss", "ROUGE-L", "seen loss", "ROUGE-L", "up", "down", "rounds, s", "seeds")
     sys.stdout.write(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|\n")
     for name in options.rules:
         rate = best_rate(options, name)
@@ -194,6 +194,7 @@ def write_scores(options: argparse.Namespace) -> None:
                 *(spread([one[key] for one in seen]) for key in ("loss", "rouge_l")),
                 size(statistics.mean(record.bytes_up for record in records)),
                 size(statistics.mean(record.bytes_down for record in records)),
+                f"{statistics.median(record.round_seconds for record in records):.0f}",
                 str(len(done)),
             ]
             sys.stdout.write(f"| {' | '.join(cells)} |\n")
