@@ -199,7 +199,7 @@ def test_who_is_removed_is_not_waited_for() -> None:
     link.from_when.update(away=500, gone=500)
     link.removed = {"busy": 5, "away": 5, "gone": 0}
     settled = link.gather()
-    put_out = Lost("it was removed from the federation")
+    put_out = Lost("it was removed from the federation, or its key cannot be used")
     assert {site: settled[site] for site in ("busy", "away", "gone")} == {
         "busy": (5, put_out),
         "away": (5, put_out),

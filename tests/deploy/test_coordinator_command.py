@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,29 @@ def test_too_few_sites_are_refused_before_anything_is_started(
     said = refusal(shepherd("coordinator", folder.path, config))
     assert "has 2 sites, and minimum_sites in federation.yaml is 3" in said
     assert not state_of(folder).exists()
+
+
+@pytest.mark.parametrize("wrong", ["ended", "bind"])
+def test_a_certificate_that_nobody_would_trust_is_said_before_anything_is_started(
+    shepherd: Any, folder: FederationFolder, config: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setattr(coordinating, "Child", lambda *_, **__: pytest.fail("nothing is started"))
+    if wrong == "ended":
+        monkeypatch.setattr("shepherd.deploy.certificates.SERVER_LIFE", timedelta(hours=-1))
+        folder.renew_certificate()
+        expected = "certificate ended on "
+    else:
+        file = folder.path / "federation.yaml"
+        file.write_text(file.read_text().replace("bind: 0.0.0.0", "bind: 127.0.0.7"))
+        expected = "certificate is not for 127.0.0.7"
+    said = refusal(shepherd("coordinator", folder.path, config))
+    assert expected in said
+    assert f"run `shepherd federation renew {folder.path}`, then start the coordinator again" in said
+
+
+def test_a_federation_without_its_authority_is_not_healthy(folder: FederationFolder) -> None:
+    folder.authority.unlink()
+    assert not coordinating._healthy(folder, folder.settings)
 
 
 def test_ctrl_c_says_how_to_go_on(

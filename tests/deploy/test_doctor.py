@@ -189,6 +189,14 @@ def test_a_federation_that_is_well_and_what_is_left_to_do(folder: FederationFold
     assert levels(of_folder(folder)) == ["ok"] * 8
 
 
+def test_a_file_that_cannot_be_read_is_a_problem_and_no_traceback(folder: FederationFolder) -> None:
+    folder.secret.unlink()
+    folder.secret.mkdir(mode=0o700)
+    found = next(one for one in look(folder, [[folder_checks.private]]))
+    assert (found.level, str(folder.secret) in found.what) == ("problem", True)
+    assert "restore it" in found.advice
+
+
 def test_a_certificate_for_other_names(folder: FederationFolder) -> None:
     rewritten(folder.path / "federation.yaml", names=["fl.example.org"])
     said = the_problem(of_folder(folder))

@@ -308,7 +308,7 @@ def test_a_site_that_is_removed_is_not_waited_for(values: dict[str, Any], link: 
     settings = SETTINGS.model_copy(update={"round_timeout_s": 1e6})
     config = named(values, "removed", rounds=1)
     over(link, config, settings=settings, observers=[Remove(), losses]).run()
-    assert losses.heard == [(1, "berta", "it was removed from the federation")]
+    assert losses.heard == [(1, "berta", "it was removed from the federation, or its key cannot be used")]
 
 
 def test_rounds_of_too_few_are_refused_before_anybody_is_waited_for(
@@ -319,6 +319,14 @@ def test_rounds_of_too_few_are_refused_before_anybody_is_waited_for(
         over(link, config).run()
     assert link.sent == {}
     over(link, config, settings=SETTINGS.model_copy(update={"minimum_updates": 1})).run()
+
+
+def test_a_site_does_not_train_beyond_the_runs_rounds(values: dict[str, Any], link: MemoryLink) -> None:
+    over(link, named(values, "whole", rounds=2)).run()
+    asked = [one for one in link.sent["anna"] if one.kind == "train"][-1]
+    assert (asked.round, link.sites["anna"](asked).error) == (1, "")
+    beyond = Envelope("train", asked.run, 3, asked.body, asked.adapter)
+    assert link.sites["anna"](beyond).error == "The message is of round 3, and the run has 2."
 
 
 def ten_gigabytes() -> bytes:

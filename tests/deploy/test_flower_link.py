@@ -26,6 +26,7 @@ def bare(**parts: Any) -> FlowerLink:
     link: Any = FlowerLink.__new__(FlowerLink)
     link._nodes, link._out, link._beginning = {}, set(), threading.Lock()
     link._grid, link._answers, link._reach, link._damaged = None, None, Reach(), set()
+    link._stopped = threading.Event()
     for name, part in parts.items():
         setattr(link, name, part)
     found: FlowerLink = link
@@ -100,7 +101,7 @@ def test_a_superlink_that_does_not_serve_at_the_start_is_one_sentence(call: Any,
 
 
 class Register:
-    """The SuperLink's list of nodes."""
+    """The SuperLink's list of nodes, in which a removed one stays, and keeps its key."""
 
     def __init__(self) -> None:
         self.nodes: dict[bytes, Any] = {}
@@ -109,12 +110,18 @@ class Register:
         return SimpleNamespace(nodes_info=list(self.nodes.values()))
 
     def RegisterNode(self, request: Any) -> Any:
-        node = SimpleNamespace(public_key=request.public_key, node_id=len(self.nodes), status="online")
+        if request.public_key in self.nodes:
+            refusing(request)
+        node = SimpleNamespace(
+            public_key=request.public_key, node_id=len(self.nodes), name=request.name, status="online"
+        )
         self.nodes[request.public_key] = node
         return node
 
     def UnregisterNode(self, request: Any) -> None:
-        self.nodes = {key: node for key, node in self.nodes.items() if node.node_id != request.node_id}
+        for node in self.nodes.values():
+            if node.node_id == request.node_id:
+                node.status = "unregistered"
 
 
 def test_a_damaged_key_keeps_no_other_site_out_and_puts_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -134,6 +141,68 @@ def test_a_damaged_key_keeps_no_other_site_out_and_puts_nobody_out(caplog: pytes
     assert len(said) == 3
     assert any("'damaged' is damaged" in line for line in said)
     assert any("'twin' is that of 'anna'" in line for line in said)
+
+
+def test_a_key_that_is_damaged_when_a_run_goes_on_is_taken_again_once_it_is_restored() -> None:
+    register, keys = Register(), {name: new_identity().public for name in ("anna", "berta")}
+    bare(_control=register, sites=lambda: keys)._admit()
+    resumed, whole = bare(_control=register, sites=lambda: keys), keys["berta"]
+    keys["berta"] = b""
+    resumed._admit()
+    assert resumed.admitted() == {"anna", "berta"}
+    keys["berta"] = whole
+    resumed._admit()
+    assert resumed.admitted() == {"anna", "berta"}
+    assert {node.status for node in register.nodes.values()} == {"online"}
+
+
+def test_a_removed_key_that_is_restored_keeps_nobody_out_and_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keys = {name: new_identity().public for name in ("anna", "berta")}
+    link, removed = bare(_control=Register(), sites=lambda: keys), keys["berta"]
+    link._admit()
+    del keys["berta"]
+    link._admit()
+    keys.update(berta=removed, carla=new_identity().public)
+    link._admit()
+    link._admit()
+    assert link.admitted() == {"anna", "carla"}
+    (said,) = [record.message for record in caplog.records]
+    assert "'berta' was removed during this run, which does not take it again" in said
+    assert said.endswith("or remove the site and add it again.")
+
+
+def test_the_real_superlink_names_its_nodes_and_takes_no_removed_key_again() -> None:
+    from flwr.server.superlink.linkstate.linkstate_factory import LinkStateFactory
+    from flwr.supercore.object_store import ObjectStoreFactory
+    from flwr.superlink.federation import NoOpFederationManager
+
+    state: Any = LinkStateFactory(":flwr-in-memory:", NoOpFederationManager(), ObjectStoreFactory()).state()
+    key = new_identity().public
+    node = state.create_node("aid", "owner", key, 30.0, name="anna")
+    assert [(one.name, one.status) for one in state.get_node_info()] == [("anna", "registered")]
+    state.delete_node("aid", node)
+    assert [one.status for one in state.get_node_info()] == ["unregistered"]
+    with pytest.raises(ValueError, match="already in use"):
+        state.create_node("aid", "owner", key, 30.0, name="anna")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Cannot send a request, as the client has been closed."), RunNotRunningException()]
+)
+def test_who_looks_while_the_link_is_closed_sees_nobody_and_begins_nothing(error: BaseException) -> None:
+    def fails() -> list[int]:
+        raise error
+
+    link = bare(_grid=SimpleNamespace(get_node_ids=fails))
+    link._begin_run = lambda: pytest.fail("the run has ended")  # type: ignore[method-assign]
+    link._stopped.set()
+    assert list(link.online()) == []
+    if isinstance(error, RuntimeError):
+        link._stopped.clear()
+        with pytest.raises(RuntimeError, match="closed"):
+            link.online()
 
 
 def test_a_key_that_cannot_be_read_is_none(tmp_path: Path) -> None:

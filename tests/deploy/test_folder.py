@@ -99,6 +99,19 @@ def test_sites_are_ordered_and_unique_in_any_case(folder: FederationFolder) -> N
         folder.public_key("d")
 
 
+@pytest.mark.parametrize("damage", ["nonsense", "a folder"])
+def test_a_public_key_that_cannot_be_read_is_named_with_its_site(
+    folder: FederationFolder, damage: str
+) -> None:
+    for name in ("a", "b"):
+        folder.add_site(name, Limits())
+    file = folder.public_key_file("b")
+    file.unlink()
+    file.write_text("nonsense") if damage == "nonsense" else file.mkdir()
+    with pytest.raises(ShepherdError, match=r"public key of site 'b' in .*b\.pub cannot be read; restore it"):
+        folder.registered()
+
+
 def test_a_removed_site_is_kept_aside_and_may_come_again(folder: FederationFolder) -> None:
     keys = []
     for _ in range(2):

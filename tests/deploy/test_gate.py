@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from shepherd.deploy.flower_records import PART, to_records
 from shepherd.deploy.gate import HEADER, Gate, operator_token
+from shepherd.deploy.wire import Envelope
 
 SECRET = b"the federation's"
 REMOTE, HERE = "10.0.0.9", "10.0.0.1"
@@ -119,27 +122,78 @@ def test_what_nobody_needs_is_served_to_nobody(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "limit"),
-    [("/v1/fleet/push-object", 8 * MEBIBYTE), ("/v1/fleet/push-messages", 64 * 1024 + 256 * 3)],
+    [
+        ("/v1/fleet/push-object", 4 * MEBIBYTE + 256 * 1024),
+        ("/v1/fleet/push-messages", 12 * 1024 + 80 * 3),
+        ("/v1/runtime/push-messages", 8 * (12 * 1024 + 80 * 3)),
+    ],
 )
 def test_what_says_that_it_is_too_large_is_not_read(path: str, limit: int) -> None:
     flower = Flower()
-    assert called(flower, path, headers=[(b"content-length", str(limit).encode())]) == [200]
-    assert called(flower, path, headers=[(b"content-length", str(limit + 1).encode())]) == [413]
+    peer = HERE if "runtime" in path else REMOTE
+    assert called(flower, path, peer, [(b"content-length", str(limit).encode())]) == [200]
+    assert called(flower, path, peer, [(b"content-length", str(limit + 1).encode())]) == [413]
     assert flower.served == [path]
 
 
 @pytest.mark.parametrize("flower", [Flower(), Flower(answers_failures=True)], ids=["raises", "answers first"])
 @pytest.mark.parametrize("headers", [[], [(b"content-length", b"5")], [(b"content-length", b"-1")]])
 def test_what_turns_out_to_be_too_large_is_cut_off_with_one_answer(flower: Flower, headers: Any) -> None:
-    parts = [b"0" * (4 * MEBIBYTE)] * 3
+    parts = [b"0" * (2 * MEBIBYTE)] * 3
     assert called(flower, "/v1/fleet/push-object", headers=headers, body=parts[:2]) == [200]
     assert called(flower, "/v1/fleet/push-object", headers=headers, body=parts) == [413]
 
 
 def test_a_list_of_parts_grows_with_the_longest_message() -> None:
-    said = [(b"content-length", str(64 * 1024 + 256 * 20).encode())]
+    said = [(b"content-length", str(12 * 1024 + 80 * 20).encode())]
     assert called(Flower(), "/v1/fleet/push-messages", headers=said, largest=10 * MEBIBYTE) == [413]
     assert called(Flower(), "/v1/fleet/push-messages", headers=said, largest=100 * MEBIBYTE) == [200]
+
+
+def announced(envelope: Envelope) -> tuple[int, int]:
+    """Return how many bytes announce a message as Flower's nodes do, and the bytes of its largest part."""
+    from flwr.app import Message
+    from flwr.app.error import Error
+    from flwr.common.constant import ErrorCode
+    from flwr.common.serde import message_to_proto
+    from flwr.proto.fleet_pb2 import PushMessagesRequest
+    from flwr.proto.message_pb2 import PushObjectRequest
+    from flwr.proto.node_pb2 import Node
+    from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+
+    asked = Message(to_records(envelope), dst_node_id=2**63, message_type="train.train", group_id="1" * 10)
+    parts = get_all_nested_objects(asked)
+    refusal = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "\u4e00" * 2000), reply_to=asked)
+    push = PushMessagesRequest(
+        node=Node(node_id=2**63),
+        messages_list=[message_to_proto(refusal)],
+        message_object_trees=[get_object_tree(asked)],
+    )
+    largest = max(
+        PushObjectRequest(
+            node=Node(node_id=2**63), object_id="0" * 64, object_content=part.deflate()
+        ).ByteSize()
+        for part in parts.values()
+    )
+    return push.ByteSize(), largest
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_message_of_ours_passes_and_not_much_more_is_announced(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("flwr")
+    for part in ("_task_id", "_run_id", "_node_id"):
+        monkeypatch.setattr("flwr.supercore.task_identity.TaskIdentity." + part, 2**63)
+    parts = random.Random(count).randbytes(count * PART)
+    most = len(parts)
+    listed, largest = announced(Envelope("train", "a" * 64, 3, {"error": "\u4e00" * 2000}, parts))
+    for path, size in (("push-messages", listed), ("push-object", largest)):
+        said = [(b"content-length", str(size).encode())]
+        assert called(Flower(), f"/v1/fleet/{path}", headers=said, largest=most) == [200]
+    # What names a part has 68 bytes at least: so many of the largest are all that a site can announce.
+    gate = Gate(Flower(), SECRET, 1024 * 10**6)
+    assert gate.largest_list // 68 * (4 * MEBIBYTE + 256 * 1024) < 2.1 * 1024 * 10**6
 
 
 def test_a_websocket_is_closed_and_the_lifespan_passed_on() -> None:

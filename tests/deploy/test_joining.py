@@ -120,12 +120,19 @@ def test_a_site_that_refuses_is_quoted(link: MemoryLink, caplog: pytest.LogCaptu
     assert caplog.messages == ["Site 'berta' does not take part: adapter.rank is 65."]
 
 
-def test_on_resuming_the_same_sites_keep_their_numbers(link: MemoryLink) -> None:
+def test_on_resuming_the_same_sites_keep_their_numbers(
+    link: MemoryLink, caplog: pytest.LogCaptureFixture
+) -> None:
     link.away = {"berta"}
     begun = joined(link)
     link.away = {"anna"}
+    caplog.clear()
     resumed = joined(link, minimum=1, begun=begun)
     assert resumed == begun
+    (said,) = caplog.messages
+    assert said.startswith(
+        "Site 'anna' has not joined, and is asked in the rounds all the same: it was not conn"
+    )
     assert set(link.sent) == {"anna", "carla"}  # who was not there at the beginning is not asked
     assert link.sent["carla"][1].run == begun.run
     assert link.sent["carla"][1].body["sites"] == 2

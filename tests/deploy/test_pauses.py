@@ -94,6 +94,23 @@ def test_a_supernode_that_gave_its_connection_up_ends_whatever_its_threads_do(en
     assert (b"ZeroDivisionError" in found.stderr) == (ends != "None")
 
 
+def test_a_supernode_that_can_give_no_signs_of_life_any_more_ends() -> None:
+    pytest.importorskip("flwr")
+    program = (
+        "import threading, httpx\n"
+        "from flwr.supercore.heartbeat import HeartbeatSender\n"
+        "from shepherd.deploy.supernode import end_with_any_thread\n"
+        "def beat():\n"
+        "    httpx.Response(500, request=httpx.Request('POST', 'https://x')).raise_for_status()\n"
+        "end_with_any_thread()\n"
+        "HeartbeatSender(beat).start()\n"
+        "print(threading.Event().wait(60))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
+    assert (found.returncode, found.stdout) == (1, b"")
+    assert b"500 Internal Server Error" in found.stderr
+
+
 @pytest.mark.parametrize("part", ["send", "push_object"])
 def test_an_answer_that_cannot_be_sent_ends_the_supernode(
     part: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

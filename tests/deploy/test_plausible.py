@@ -50,6 +50,9 @@ def test_what_an_honest_site_says_is_taken() -> None:
         ({"train_loss_rms": -1.0}, "the loss is -1, and that cannot be"),
         ({"kept": "training-" + "0" * 10**6}, "what it kept of 'training'"),
         ({"kept": "coreset-000001"}, "what it kept of 'training'"),
+        ({"seconds": -1.0}, "took -1 seconds, and that cannot be"),
+        ({"seconds": 1e308}, r"took 1e\+308 seconds, and that cannot be"),
+        ({"update_norm": -0.1}, "norm of its update is -0.1, and that cannot be"),
     ],
 )
 def test_what_cannot_be_is_refused(counts: dict[str, Any], said: str) -> None:
@@ -62,3 +65,8 @@ def test_names_that_no_site_gives_are_refused_in_a_summary(kept: str, lasting: s
     said = Summary({}, kept, lasting, 1.0)
     with pytest.raises(Refused, match="as no site does"):
         Plausible(config(), [5, 20]).check_summary(1, "berta", said)
+
+
+def test_a_summary_that_took_no_time_there_is_is_refused() -> None:
+    with pytest.raises(Refused, match="that cannot be"):
+        Plausible(config(), [5, 20]).check_summary(1, "berta", Summary({}, "", "", -1.0))

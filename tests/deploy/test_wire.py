@@ -165,11 +165,22 @@ def holding(values: Any, **tensors: torch.Tensor) -> bytes:
         holding({"x": {"$tensor": {"a": 1}}}),
         holding({"x": {"$tensor": [1]}}),
         holding({"$tensor": "x"}, x=torch.ones(2)),
+        holding(b'{"\\ud800": {"$tensor": "x"}}', x=torch.ones(2)),
     ],
     ids=lambda body: f"{len(body)} bytes",
 )
 def test_a_body_that_is_none_is_refused(body: bytes) -> None:
     with pytest.raises(Refused):
+        read_tree(body)
+
+
+def test_a_body_whose_tensors_stand_in_many_places_is_as_large_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = holding({str(place): {"$tensor": "x"} for place in range(100)}, x=torch.ones(10_000))
+    assert len(to_bytes(read_tree(body))) > 90 * len(body)
+    monkeypatch.setattr("shepherd.deploy.wire.LARGEST_BODY", 10 * len(body))
+    with pytest.raises(Refused, match=r"unfolds to 4,000,000 bytes; .* are the most"):
         read_tree(body)
 
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-
 from shepherd.backend import RoundPart
 from shepherd.client import ClientSide
 from shepherd.deploy.exchange import Link, Lost, Patience, gather
@@ -20,7 +18,7 @@ from shepherd.deploy.fitting import check_fits
 from shepherd.deploy.messages import Introduction, Measured, Summary, Told, Trained
 from shepherd.deploy.plausible import Plausible
 from shepherd.deploy.refusal import Refused
-from shepherd.deploy.wire import Envelope, declared
+from shepherd.deploy.wire import UNREADABLE, Envelope, declared
 from shepherd.errors import ShepherdError
 from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
 from shepherd.model.adapter import Adapter, check_like
@@ -216,15 +214,7 @@ def received_update(data: bytes, like: Adapter, compression: Compression | None)
         )
     try:
         message = from_bytes(data)
-    except (
-        SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        OverflowError,
-    ) as error:
+    except UNREADABLE as error:
         raise Refused(f"its update is no message of {compression.name} ({type(error).__name__})") from error
     found = compression.decompress(message, like.layout)
     check_like(found, like, "its update")

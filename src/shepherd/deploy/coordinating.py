@@ -9,10 +9,12 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shepherd.config import RunConfig
 from shepherd.deploy import superlink
+from shepherd.deploy.certificates import read_certificate
 from shepherd.deploy.child import Child, wait_until
 from shepherd.deploy.coordinator import Coordinator, refuse_simulated
 from shepherd.deploy.exchange import Link
@@ -136,6 +138,7 @@ def connected(folder: FederationFolder) -> Iterator[Link]:
     from shepherd.deploy.flower_link import FlowerLink
 
     settings, last = folder.settings, deque[str](maxlen=20)
+    _refuse_unusable_certificate(folder, settings)
     with ExitStack() as stack:
         heard = stack.enter_context(private_log(state / _LOG))
 
@@ -180,13 +183,28 @@ def local_address(settings: FederationSettings) -> str:
     return joined_address(everywhere.get(settings.bind, settings.bind), settings.port)
 
 
+def _refuse_unusable_certificate(folder: FederationFolder, settings: FederationSettings) -> None:
+    """Refuse a certificate that not even this machine would trust; the SuperLink itself would not say so."""
+    facts = read_certificate(folder.certificate)
+    wrong = ""
+    if facts.ends <= datetime.now(UTC):
+        wrong = f"ended on {facts.ends:%Y-%m-%d}"
+    elif settings.bind in settings.certificate_names and settings.bind not in facts.names:
+        wrong = f"is not for {settings.bind}, which bind in federation.yaml names"
+    if wrong:
+        raise ShepherdError(
+            f"The coordinator's certificate {wrong}; run `shepherd federation renew {folder.path}`, then start the "
+            "coordinator again with --resume."
+        )
+
+
 def _healthy(folder: FederationFolder, settings: FederationSettings) -> bool:
-    context = ssl.create_default_context(cafile=str(folder.authority))
-    # No proxy stands between this process and its own SuperLink.
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
     try:
+        context = ssl.create_default_context(cafile=str(folder.authority))
+        # No proxy stands between this process and its own SuperLink.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
         with opener.open(f"https://{local_address(settings)}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:

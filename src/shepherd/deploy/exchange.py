@@ -15,6 +15,7 @@ from typing import Protocol
 from shepherd.deploy.wire import Envelope
 
 _NOBODY: Mapping[str, str] = MappingProxyType({})
+_NOT_ADMITTED = "it was removed from the federation, or its key cannot be used"
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def gather(
 def _shut_out(link: Link, open_: Collection[str], refused: Mapping[str, str]) -> dict[str, str]:
     """Return which sites no answer can be hoped for, and why."""
     admitted = set(link.admitted())
-    removed = {site: "it was removed from the federation" for site in open_ if site not in admitted}
+    removed = {site: _NOT_ADMITTED for site in open_ if site not in admitted}
     return {**removed, **{site: refused[site] for site in open_ if site in refused}}
 
 

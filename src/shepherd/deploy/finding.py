@@ -60,3 +60,6 @@ def _made(check: Check[_Subject], subject: _Subject) -> Finding:
         return check(subject)
     except ShepherdError as error:
         return Finding("problem", str(error))
+    except OSError as error:  # a file that another user owns, a folder in its place
+        what = f"Cannot read {error.filename or 'a file'}: {error.strerror or error}."
+        return Finding("problem", what, "Look at its owner and mode, or restore it.")

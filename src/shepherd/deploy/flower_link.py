@@ -141,8 +141,8 @@ class FlowerLink:
         """Have exactly the federation's sites admitted; one whose key is damaged stays as it was."""
         nodes = self._control.ListNodes(ListNodesRequest()).nodes_info
         known = {bytes(node.public_key): node for node in nodes if node.status != "unregistered"}
-        wanted = self._usable_keys()
-        kept = {node: name for node, name in self._nodes.items() if name in self._damaged}
+        wanted = self._usable_keys({bytes(node.public_key) for node in nodes} - known.keys())
+        kept = {node.node_id: node.name for node in known.values() if node.name in self._damaged}
         for key in known.keys() - wanted.keys():
             if known[key].node_id not in kept:
                 self._control.UnregisterNode(UnregisterNodeRequest(node_id=known[key].node_id))
@@ -152,17 +152,23 @@ class FlowerLink:
             admitted[self._control.RegisterNode(request).node_id] = wanted[key]
         self._nodes = admitted
 
-    def _usable_keys(self) -> dict[bytes, str]:
-        """Return the sites by their keys; of a key that cannot be used it is said once whose it is."""
+    def _usable_keys(self, removed: Collection[bytes] = ()) -> dict[bytes, str]:
+        """Return the sites by their keys; of a key that cannot be used it is said once whose it is.
+
+        The SuperLink takes no key again that was `removed` from it during this run.
+        """
         found: dict[bytes, str] = {}
         damaged: dict[str, str] = {}
         for name, key in self.sites().items():
             try:
-                twin = found.setdefault(_canonical(key), name)
-                if twin != name:
-                    damaged[name] = f"is that of '{twin}'"
+                usable = _canonical(key)
             except (ValueError, UnsupportedAlgorithm):
                 damaged[name] = "is damaged"
+                continue
+            if usable in removed:
+                damaged[name] = "was removed during this run, which does not take it again"
+            elif (twin := found.setdefault(usable, name)) != name:
+                damaged[name] = f"is that of '{twin}'"
         for name in damaged.keys() - self._damaged:
             log.warning(
                 "The public key of site '%s' %s, so the site cannot connect anew; restore sites/%s.pub in the "
@@ -226,9 +232,14 @@ class FlowerLink:
         before = self._grid
         try:
             yield
+        except RuntimeError:
+            if not self._stopped.is_set():  # or else its client was closed just now
+                raise
         except httpx.TransportError as error:
             self._reach.missed(in_a_word(error))
         except (httpx.HTTPStatusError, RunNotRunningException) as error:
+            if self._stopped.is_set():
+                return  # it was ended just now
             if isinstance(error, httpx.HTTPStatusError) and error.response.status_code != 401:
                 self._reach.missed(in_a_word(error))
                 return

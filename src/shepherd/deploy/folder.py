@@ -151,13 +151,25 @@ class FederationFolder:
         return self.public_key_file(name).read_bytes()
 
     def registered(self) -> list[Registered]:
-        """Return who may take part, in the order of `sites`."""
-        found = []
-        for name in self.sites():
-            file = self.public_key_file(name)
+        """Return who may take part, in the order of `sites`.
+
+        Raises
+        ------
+        ShepherdError
+            If a site's public key cannot be read, naming the site.
+        """
+        return [self._registered(name) for name in self.sites()]
+
+    def _registered(self, name: str) -> Registered:
+        file = self.public_key_file(name)
+        try:
             since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-            found.append(Registered(name, key_fingerprint(file.read_bytes()), since))
-        return found
+            return Registered(name, key_fingerprint(file.read_bytes()), since)
+        except (ShepherdError, OSError) as error:
+            raise ShepherdError(
+                f"The public key of site '{name}' in {file} cannot be read; restore it, or remove the site and add "
+                "it again."
+            ) from error
 
     def bundle(self, name: str) -> Path:
         """Return where a site's bundle is, until it is handed over."""

@@ -23,11 +23,14 @@ _OF_NODES = frozenset(
 )  # fmt: skip
 _RUNTIME, _CONTROL, HEALTH = "/v1/runtime/", "/v1/control/", "/health"
 HEADER = "x-shepherd-operator"
-#: Flower cuts arrays into parts of 5 MB; a part and its frame fit into this.
-_LARGEST_PART = 8 * 2**20
-#: A message's list of parts: what names one part takes, in bytes, and what a message has besides.
-_NAMED_PART, _NAMED_REST = 256, 64 * 2**10
-_PART = 5 * 2**20
+#: A message is cut into such parts, as `flower_records.PART` says; one and its frame fit into the second.
+_PART = 4 * 2**20
+_LARGEST_PART = _PART + 2**18
+#: A message's list of parts: what names one part takes, in bytes, and what a message has besides, a long refusal too.
+_NAMED_PART, _NAMED_REST = 80, 12 * 2**10
+_ANNOUNCING = f"{_FLEET}push-messages"
+#: The coordinator announces some messages at once.
+_AT_ONCE = 8
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -69,7 +72,7 @@ class Gate:
             return await self.app(scope, receive, send)
         if scope["type"] != "http" or not self.allows(scope):
             return await _refuse(scope, send, 404)
-        limit = _LARGEST_PART if scope["path"].endswith("-object") else self.largest_list
+        limit = self._limit(scope["path"])
         if _length(scope) > limit:
             return await _refuse(scope, send, 413)
         counted = _Counted(receive, send, limit)
@@ -77,6 +80,12 @@ class Gate:
             await self.app(scope, counted.receive, counted.send)
         if counted.exceeded:
             await _refuse(scope, send, 413)
+
+    def _limit(self, path: str) -> int:
+        """Return the most bytes of one request."""
+        if path.endswith("-object"):
+            return _LARGEST_PART
+        return self.largest_list if path == _ANNOUNCING else _AT_ONCE * self.largest_list
 
     def allows(self, scope: Message) -> bool:
         """Say whether this peer may reach this path."""

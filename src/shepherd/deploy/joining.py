@@ -189,7 +189,7 @@ def join(
     refused: dict[str, str] = {}
     for name, answer in gather(link, questions, patience):
         if isinstance(answer, Lost):
-            _warn(name, answer.reason)
+            _warn(name, answer.reason, keeps_place=begun is not None)
             continue
         try:
             found[name] = expected.introduction(answer, begun.sites[name] if begun else None)
@@ -208,8 +208,9 @@ def join(
     return Membership(run, {name: found[name] for name in names if name in found})
 
 
-def _warn(name: str, reason: str) -> None:
-    log.warning("Site '%s' does not take part: %s.", name, reason.rstrip("."))
+def _warn(name: str, reason: str, keeps_place: bool = False) -> None:
+    what = "has not joined, and is asked in the rounds all the same" if keeps_place else "does not take part"
+    log.warning("Site '%s' %s: %s.", name, what, reason.rstrip("."))
 
 
 def _version(said: Introduction, of: str) -> str:

@@ -11,9 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from shepherd.deploy.refusal import Refused
+from shepherd.deploy.wire import UNREADABLE
 from shepherd.files import write_atomically
 from shepherd.tree import Tree, from_bytes, to_bytes
 
@@ -61,7 +60,7 @@ class KeptStates:
             raise Refused("The coordinator asks for a state by a name that no site gives.")
         try:
             return from_bytes(self._path(name).read_bytes())
-        except (OSError, ValueError, KeyError, SafetensorError):
+        except (OSError, *UNREADABLE):
             raise Refused(
                 f"This site no longer has what it kept as '{name}'; restore its state folder, or begin the run anew."
             ) from None

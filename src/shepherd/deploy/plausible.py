@@ -14,6 +14,8 @@ from shepherd.deploy.kept_states import check_name
 from shepherd.deploy.messages import Evaluation, Summary, Trained
 from shepherd.deploy.refusal import Refused
 
+_LONGEST_S = 10 * 365 * 86400.0
+
 
 @dataclass(frozen=True)
 class Plausible:
@@ -40,6 +42,7 @@ class Plausible:
         """
         check_name("coreset", said.kept)
         check_name("lasting", said.lasting)
+        _check_seconds(said.seconds)
         self.config.coreset.check(site, self.sizes[client], said.message)
 
     def check_evaluation(self, held_out: int, said: Evaluation) -> None:
@@ -76,6 +79,9 @@ class Plausible:
             Naming the count.
         """
         check_name("training", said.kept)
+        _check_seconds(said.seconds)
+        if said.update_norm < 0:
+            raise Refused(f"it says the norm of its update is {said.update_norm:.3g}, and that cannot be")
         self.check_loss(said.train_loss)
         self.check_loss(said.train_loss_rms)
         most = (
@@ -99,3 +105,8 @@ class Plausible:
                 raise Refused(
                     f"it says '{name}' is {value:,}, and it cannot be more than the {limit:,} {of_what}"
                 )
+
+
+def _check_seconds(seconds: float) -> None:
+    if not 0 <= seconds <= _LONGEST_S:
+        raise Refused(f"it says that it took {seconds:.3g} seconds, and that cannot be")

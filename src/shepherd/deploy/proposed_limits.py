@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from shepherd.config import RunConfig
 from shepherd.deploy.limits import proxies
 from shepherd.deploy.settings import Limits
+from shepherd.model.adapted import AdaptedModel
 from shepherd.model.base import load_base
 from shepherd.model.kinds import LowRank, VirtualKind
 
@@ -31,8 +34,8 @@ def proposed_limits(config: RunConfig) -> Limits:
             proxy = load_proxy(name, str(base.device))
             models[name] = proxy.fingerprint
             sizes.append(proxy.backbone.num_parameters())
+    size = AdaptedModel(base, config.adapter, config.seed).initial.wire_bytes
     usual = Limits()
-    own = {} if config.training.steps else {"most_local_epochs": config.training.epochs}
     rank = config.adapter.rank if isinstance(config.adapter, LowRank) else usual.largest_rank
     virtual = config.adapter.tokens if isinstance(config.adapter, VirtualKind) else 0
     return Limits(
@@ -40,8 +43,17 @@ def proposed_limits(config: RunConfig) -> Limits:
         largest_model=max(usual.largest_model, *sizes),
         adapter_kinds=[config.adapter.name],
         largest_rank=rank,
+        largest_adapter_mb=max(usual.largest_adapter_mb, math.ceil(size / 1e6)),
+        most_local_epochs=_passes(config, usual),
         most_rounds=max(usual.most_rounds, config.rounds),
         most_tokens=config.data.max_tokens + virtual,
         categories_told=config.participation.asks_categories,
-        **own,
     )
+
+
+def _passes(config: RunConfig, usual: Limits) -> float:
+    """Return the most passes that a client makes in a round; of training by steps, it depends on the site's data."""
+    training = config.training
+    beside = config.personalisation.beside(training) if config.personalisation is not None else None
+    trainings = [one for one in (training, beside) if one is not None]
+    return max(usual.most_local_epochs if one.steps else one.epochs for one in trainings)

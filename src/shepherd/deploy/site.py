@@ -137,6 +137,7 @@ class Site:
             told = declared(Told, asked.body)
             ready = self._made_ready(told)
             _refuse_changed(told, ready)
+            _refuse_beyond(asked, ready.config)
             return self._answers[asked.kind](asked, told, ready)
         except Refused as error:
             log.warning("Refused: %s", error)
@@ -319,6 +320,12 @@ def _refuse_useless(config: RunConfig, train: Instructions) -> None:
             f"this site's data lacks what training.name={config.training.name} learns from; its owner finds more in "
             "the site's log"
         ) from error
+
+
+def _refuse_beyond(asked: Envelope, config: RunConfig) -> None:
+    """Refuse a round that the run does not have: its rounds are what the site's owner allows so many of."""
+    if asked.round > config.rounds:
+        raise Refused(f"The message is of round {asked.round:,}, and the run has {config.rounds:,}.")
 
 
 def _refuse_changed(told: Told, ready: Ready) -> None:

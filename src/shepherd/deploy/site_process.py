@@ -101,8 +101,12 @@ def _answer(
 ) -> None:
     """Answer what a SuperNode brings."""
 
+    settled = threading.Event()  # no answer is on its way to the coordinator
+    settled.set()
+
     def answer(asked: Envelope) -> Envelope:
         """Answer a question, unless the processes broke up over it."""
+        settled.clear()
         said = site.answer(asked)
         if site.team.broken:
             raise _TeamBroken
@@ -121,10 +125,19 @@ def _answer(
         heard = stack.enter_context(private_log(folder / "supernode.log"))
         command = supernode.command(bundle, folder, port)
         node = Child(command, supernode.process_environment(folder))
-        node.heard = _Listener(heard.write, told, bundle.settings.address, node.restart).hear
+        node.heard = _Listener(heard.write, told, bundle.settings.address, node.restart, settled.set).hear
+
+        def dropped() -> None:
+            """Have the SuperNode begin anew; the answer that it was to carry is lost."""
+            settled.set()
+            node.restart()
+
         stack.enter_context(node)
-        worker = FlowerWorker(f"127.0.0.1:{port}", secret, answer, answered, node.restart)
-        worker.work(stopped)
+        FlowerWorker(f"127.0.0.1:{port}", secret, answer, answered, dropped).work(stopped)
+        if not settled.is_set():
+            told("The last answer is on its way to the coordinator; a second signal leaves it behind.")
+        if not settled.wait(_CARRIED_S):
+            log.warning("The last answer did not reach the coordinator, which asks again.")
 
 
 @contextmanager
@@ -148,6 +161,10 @@ def stopping() -> Iterator[threading.Event]:
 
 #: The SuperNode gave a message up half way, as when its run ended: it leaves the site's process waiting for the rest.
 _ABANDONED = "Ignoring message"
+#: It has carried an answer to the coordinator, or carries it no more.
+_SETTLED = ("Sent successfully", "Ignoring reply message", "An answer was lost", "SuperNode ID")
+#: Seconds that a site which is told to stop gives its last answer to reach the coordinator.
+_CARRIED_S = 60.0
 
 
 class _Listener:
@@ -159,15 +176,24 @@ class _Listener:
         told: Callable[[str], None],
         address: str,
         restart: Callable[[], None] = lambda: None,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
-        self.write, self.told, self.address, self.restart = write, told, address, restart
+        self.write, self.told, self.address = write, told, address
+        self.restart, self.settled = restart, settled
         self.last = ""
 
     def hear(self, line: str) -> None:
         """Keep a line; tell what it means, unless that was said last."""
-        self.write(line + "\n")
         if _ABANDONED in line:
             self.restart()
+        if any(sign in line for sign in _SETTLED):
+            self.settled()
+        try:
+            self.write(line + "\n")
+        finally:  # a full disk keeps nobody from hearing
+            self._tell(line)
+
+    def _tell(self, line: str) -> None:
         sentence = "Connected to the coordinator." if "SuperNode ID" in line else self._meaning(line)
         if sentence and sentence != self.last:
             self.last = sentence

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -106,9 +107,27 @@ def ending_when_lost(push_messages: Callable[..., None]) -> Callable[..., None]:
     return pushed
 
 
+def end_with_any_thread() -> None:
+    """Have the process end when one of its threads fails, so that the site starts it again.
+
+    Flower's thread that gives signs of life ends at the first answer it does not know, such as a SuperLink's 500 for a
+    full disk. Its process would go on looking for messages, and the site would be away for good.
+    """
+    say = threading.excepthook
+
+    def ended(failure: threading.ExceptHookArgs) -> None:
+        """Say what failed, and end."""
+        say(failure)
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.excepthook = ended
+
+
 def main(bundle: Bundle, state: Path, port: int) -> None:
     """Carry messages until the process is told to stop."""
     die_with_parent()
+    end_with_any_thread()
     os.umask(0o077)
     import flwr.supercore.heartbeat as beats
     import flwr.supernode.fleet_http_connection as connection

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from shepherd.deploy.refusal import Refused, printable
-from shepherd.tree import Tree, from_bytes, to_bytes
+from shepherd.tree import Tree, from_bytes, pack, to_bytes
 
 #: Raise it when a message means something else; both ends must have the same.
 VERSION = 1
@@ -23,6 +23,16 @@ KINDS = ("hello", "measure", "summarise", "train", "evaluate")
 #: A body is read as a whole, so it may not be large; the adapter travels beside it.
 LARGEST_BODY = 256 * 2**20
 _LONGEST_ERROR = 2000
+#: What reading a tree ends with that is none.
+UNREADABLE = (
+    SafetensorError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    OverflowError,
+    AttributeError,
+)
 #: A text of a declared message is a fingerprint, a name or a version; it is written to files and to terminals.
 _LONGEST_TEXT, _MOST_TEXTS = 200, 64
 _MOST_FIGURES, _MOST_COUNTS = 64, 1000
@@ -124,17 +134,34 @@ def read_tree(data: bytes) -> dict[str, Any]:
     Raises
     ------
     Refused
-        If it is too large or none.
+        If it is too large or none, or could not be written again: whoever reads it counts its bytes.
     """
     if len(data) > LARGEST_BODY:
         raise Refused(f"The message's body has {len(data):,} bytes; {LARGEST_BODY:,} are the most.")
     try:
         tree = from_bytes(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError):
+        unfolded = _tensor_bytes(tree)
+    except UNREADABLE:
         raise Refused("The message's body is not in safetensors form; it was not sent by Shepherd.") from None
     if not isinstance(tree, dict):
         raise Refused("The message's body is no mapping; it was not sent by Shepherd.")
+    if unfolded > LARGEST_BODY:
+        raise Refused(f"The message's body unfolds to {unfolded:,} bytes; {LARGEST_BODY:,} are the most.")
     return tree
+
+
+def _tensor_bytes(tree: Tree) -> int:
+    """Return how many bytes its tensors have when each is written where it stands: one may stand in many places.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        If a tensor stands under a name that cannot be written.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    pack(tree, "tree", tensors)
+    "".join(tensors).encode()
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 _Declared = TypeVar("_Declared")
