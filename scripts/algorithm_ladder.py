@@ -177,8 +177,19 @@ def table(options: argparse.Namespace) -> None:
 
 
 def write_scores(options: argparse.Namespace) -> None:
-    """Print each rule's scores on what is held out and on what clients have kept, its rate, its bytes and its seconds."""
-    heads = ("rule", "rate", "held-out loss", "ROUGE-L", "seen loss", "ROUGE-L", "up", "down", "rounds, s", "seeds")
+    """Print each rule's scores on what is held out and on what clients have kept, its rate, bytes and seconds."""
+    heads = (
+        "rule",
+        "rate",
+        "held-out loss",
+        "ROUGE-L",
+        "seen loss",
+        "ROUGE-L",
+        "up",
+        "down",
+        "rounds, s",
+        "seeds",
+    )
     sys.stdout.write(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|\n")
     for name in options.rules:
         rate = best_rate(options, name)

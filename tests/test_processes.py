@@ -71,7 +71,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "hetlora": {"aggregation": "hetlora", "capacity": TIERS},
     "flexlora": {"aggregation": "flexlora", "capacity": TIERS},
     "half": {"transforms": ["half"]},
-    "qfedavg": {"aggregation": {"name": "qfedavg", "lr": 1e-2}, "training": {"lr": 1e-2}},
+    "qfedavg": {"aggregation": {"name": "qfedavg", "lr": 1.0}},
 }
 
 

@@ -149,8 +149,10 @@ class Federation:
 
     def _open(self, state: RunState) -> Opening:
         def losses(clients: Sequence[int], examples: int | None = None) -> Mapping[int, float]:
-            """Ask clients how the global adapter does on what they have."""
-            jobs = (opening.job(client, self.config.rounds) for client in clients)
+            """Ask clients how the global adapter does on what they have; on simulated devices, who is there."""
+            devices = opening.candidates.devices
+            there = [client for client in clients if devices is None or devices.available(client)]
+            jobs = (opening.job(client, self.config.rounds) for client in there)
             found = dict(self.backend.measure(replace(job, poll_examples=examples) for job in jobs))
             for client, loss in found.items():
                 self._refuse_no_loss(client, loss, opening.number)

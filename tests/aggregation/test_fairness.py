@@ -124,6 +124,21 @@ def test_afl_needs_everybody() -> None:
     parse_config({"aggregation": "afl", "participation": {"name": "random", "fraction": 1}})
 
 
+def test_afl_is_named_as_a_way_out_only_where_it_is_one() -> None:
+    for values in ({"aggregation": "rolora", "system": "fedbuff"}, {"aggregation": "ffa", "adapter": "ia3"}):
+        with pytest.raises(ShepherdError, match="choose another aggregation: fedavg") as refused:
+            parse_config(values)
+        assert " afl" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rule", [{"name": "qfedavg", "lr": 1.0}, "afl"])
+def test_clients_are_weighed_by_the_loss_they_are_trained_on(rule: Any) -> None:
+    values = {"aggregation": rule, "participation": {"name": "random", "fraction": 1}}
+    parse_config(values)
+    with pytest.raises(ShepherdError, match=r"which is not what training\.name=dpo minimises; .*: fedavg"):
+        parse_config({**values, "training": "dpo"})
+
+
 @pytest.mark.parametrize("said", [{}, {"loss": float("nan")}, {"loss": -1.0}, {"loss": "low"}, {"loss": 1e9}])
 @pytest.mark.parametrize("rule", [QFedAvg(), AFL()])
 def test_a_loss_that_no_model_has_is_refused(rule: QFedAvg | AFL, said: dict[str, Any]) -> None:
@@ -133,10 +148,20 @@ def test_a_loss_that_no_model_has_is_refused(rule: QFedAvg | AFL, said: dict[str
         rule.accumulate(rule.start(ZERO), sent(ZERO, said=said))  # type: ignore[arg-type]
 
 
-def test_the_rate_q_fedavg_reckons_with_is_the_clients() -> None:
-    with pytest.raises(ShepherdError, match=r"aggregation.lr is 0.1 and training.lr 0.00015.*set both alike"):
-        parse_config({"aggregation": {"name": "qfedavg", "lr": 0.1}})
-    parse_config({"aggregation": {"name": "qfedavg", "lr": 0.1}, "training": {"lr": 0.1}})
+def test_the_rate_q_fedavg_reckons_with_is_that_of_clients_with_sgd() -> None:
+    sgd = {"optimizer": "sgd", "lr": 0.1}
+    with pytest.raises(ShepherdError, match=r"aggregation.lr is 0.2 and training.lr 0.1.*set both alike"):
+        parse_config({"aggregation": {"name": "qfedavg", "lr": 0.2}, "training": sgd})
+    parse_config({"aggregation": {"name": "qfedavg", "lr": 0.1}, "training": sgd})
+
+
+def test_the_rate_q_fedavg_reckons_with_under_adam_is_higher_than_the_clients() -> None:
+    with pytest.raises(
+        ShepherdError, match=r"would hardly move: .* adamw goes .*1,000 times .*optimizer=sgd"
+    ):
+        parse_config({"aggregation": "qfedavg"})
+    parse_config({"aggregation": {"name": "qfedavg", "lr": 0.1}})
+    parse_config({"aggregation": {"name": "qfedavg", "q": 0}})
 
 
 def test_groups_count_alike_however_large() -> None:
@@ -156,6 +181,15 @@ def test_a_groups_clients_are_averaged_by_their_shares_alone() -> None:
     one, two, three = (update.update.vector.double() for update in updates)
     found = aggregated(rule, updates, {}, shares=shares).step.vector
     torch.testing.assert_close(found, (one / 2 + (3 * two + three) / 8).float())
+
+
+def test_a_round_of_groups_without_a_share_is_no_step() -> None:
+    rule = GroupWeighted(groups={"one": ["client 0"], "two": ["client 1"]}, group_shares={"one": 0})
+    shares = rule.shares(candidates([7, 3]), {})
+    only_one = aggregated(rule, [sent(random_update(0), client=0)], {}, shares=shares)
+    assert only_one.step.norm() == 0
+    both = aggregated(rule, [sent(random_update(k), client=k) for k in (0, 1)], {}, shares=shares)
+    torch.testing.assert_close(both.step.vector, random_update(1).vector)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from shepherd.capacity import Configuration
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter
 from shepherd.model.lora_pairs import pairs_of, product_norm
+from shepherd.model.residual import check_residual
 
 clients = st.builds(Client, st.integers(1, 2**32 - 1), st.integers(1, 5000))
 cohorts = st.lists(clients, min_size=1, max_size=6)
@@ -117,17 +118,27 @@ def test_hetlora_weighs_by_the_norm_of_the_product_and_pads_with_zeros(cohort: l
         for client in cohort
     ]
     for name in START:
-        holds = [
-            weight * (name in client.configuration.held(START.layout).layout.names)
-            for client, weight in zip(cohort, weights, strict=True)
-        ]
-        if not sum(holds):
-            torch.testing.assert_close(found[name], START[name])
-            continue
-        expected = torch.zeros(START[name].shape, dtype=torch.float64)
-        for client, weight in zip(cohort, holds, strict=True):
-            expected += weight / sum(holds) * client.trained()[name].double()
+        parts = [dict(client.configuration.held(START.layout).shapes) for client in cohort]
+        holds = [weight * (name in part) for part, weight in zip(parts, weights, strict=True)]
+        expected = START[name].double()
+        # What nobody holds stays as it was.
+        reach = max((part[name] for part in parts if name in part), default=torch.Size((0, 0)))
+        if sum(holds):
+            mean = sum(
+                weight / sum(holds) * client.trained()[name].double()
+                for client, weight in zip(cohort, holds, strict=True)
+            )
+            assert isinstance(mean, torch.Tensor)
+            expected[: reach[0], : reach[1]] = mean[: reach[0], : reach[1]]
         torch.testing.assert_close(found[name].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_round_of_small_ranks_leaves_hetlora_the_others_to_train() -> None:
+    small = Client(5, configuration=Configuration(rank=1))
+    found = FRESH + round_of(HetLoRA(), [small.update(FRESH)], FRESH).step
+    for pair in pairs_of(FRESH.layout):
+        assert torch.equal(found[pair.a][1:], FRESH[pair.a][1:])
+        torch.testing.assert_close(found[pair.a][0], small.trained(FRESH)[pair.a][0])
 
 
 @few
@@ -264,3 +275,22 @@ def test_a_spectrum_is_the_singular_value_decompositions(seed: int, rank: int, o
     gap = float((near[0] @ near[1] - dense).norm())
     assert gap == pytest.approx(float(values[2:].norm()), abs=1e-6 * float(values[0]))
     assert product_norm(left, right) == pytest.approx(float(dense.norm()), rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_fedex_of_a_rank_adds_nothing_where_averaging_misses_nothing(count: int) -> None:
+    rule = FedEx(residual_rank=2)
+    found = round_of(rule, [Client(5).update()] * count)
+    check_residual(rule.residual(found.state), START.layout)  # as it travels to clients
+    assert_close(whole(rule, found), products(Client(5).trained()))
+    after = round_of(rule, [Client(5).update(), Client(6).update()], state=found.state)
+    check_residual(rule.residual(after.state), START.layout)
+    assert len(rule.residual(after.state)) == len(products(START))
+
+
+@pytest.mark.parametrize("rule", [FLoRIST(tau=0.5), FlexLoRA()])
+def test_a_module_that_nobody_holds_keeps_its_product(rule: Aggregation) -> None:
+    holder = Client(5, configuration=Configuration(targets=("q_proj",)))
+    (unheld,) = (module for module in products(START) if module.endswith("up_proj"))
+    found = products(START + round_of(rule, [holder.update()]).step)
+    assert_close({unheld: found[unheld]}, {unheld: products(START)[unheld]})

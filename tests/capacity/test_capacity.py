@@ -125,6 +125,18 @@ def test_a_mistake_in_a_file_is_named_with_its_line_and_client(
     assert "\n" not in str(caught.value)
 
 
+def test_layers_that_leave_nothing_of_the_targets_to_train_are_refused(tmp_path: Path) -> None:
+    left, right = f"{PREFIX}.0.self_attn.q_proj.lora_A.weight", f"{PREFIX}.3.mlp.up_proj.lora_A.weight"
+    layout = Layout.of({left: torch.zeros(4, 6), right: torch.zeros(4, 6)})
+    written(tmp_path, "a: {targets: [q_proj], layers: [0]}\n").check(["a"], layout)
+    with pytest.raises(ShepherdError, match=r"yaml:1: client 'a' has targets and layers without a tensor"):
+        written(tmp_path, "a: {targets: [q_proj], layers: [3]}\n").check(["a"], layout)
+    with pytest.raises(
+        ShepherdError, match=r"has the layer 1, and the adapter's are 0, 3; give some of these"
+    ):
+        written(tmp_path, "a: {layers: [1]}\n").check(["a"], layout)
+
+
 @given(st.text(max_size=60))
 def test_whatever_a_file_holds_it_is_read_or_refused(text: str) -> None:
     with TemporaryDirectory() as folder, suppress(ShepherdError):

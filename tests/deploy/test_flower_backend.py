@@ -124,7 +124,7 @@ def test_what_a_site_says_that_its_training_cannot_is_dropped_with_its_reason(
         return Envelope(said.kind, said.run, said.round, {**said.body, "said": {"loss": -1.0}}, said.adapter)
 
     link.sites["carla"] = spoilt
-    config = named(values, "said", rounds=1, aggregation={"name": "qfedavg", "lr": 1e-2})
+    config = named(values, "said", rounds=1, aggregation={"name": "qfedavg", "lr": 1.0})
     over(link, config, observers=[losses]).run()
     assert [(name, "loss before training is -1" in said) for _, name, said in losses.heard] == [
         ("carla", True)

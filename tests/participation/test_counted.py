@@ -125,6 +125,10 @@ def test_trace_chooses_nobody_where_nobody_is_there() -> None:
         ({"name": "oort", "cut_off": 1.1}, "less than or equal to 1"),
         ({"name": "divfl", "explore": 0}, "greater than 0"),
         ({"name": "power_of_choice", "losses": "guessed"}, "'polled' or 'last'"),
+        (
+            {"name": "power_of_choice", "losses": "last", "poll_examples": 3},
+            "nobody is polled; leave poll_ex",
+        ),
         ({"name": "coverage", "towards": "x"}, "'population' or 'uniform'"),
     ],
 )
@@ -150,6 +154,15 @@ def test_whom_there_is_nobody_of_is_refused_before_anybody_is_chosen(
 ) -> None:
     with pytest.raises(ShepherdError, match=said):
         participation.check(10)
+
+
+def test_more_are_invited_only_where_somebody_is_waited_for() -> None:
+    values = {"participation": {"name": "random", "over_selection": 1.3}, "system": "fedbuff"}
+    with pytest.raises(
+        ShepherdError, match=r"name=fedbuff waits for nobody, .* set system\.name=synchronous"
+    ):
+        parse_config(values)
+    assert parse_config({**values, "system": "synchronous"}).participation.most_chosen(100) == 13
 
 
 def test_polling_is_refused_where_no_cohort_is_chosen() -> None:

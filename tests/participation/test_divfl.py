@@ -120,4 +120,34 @@ def test_the_last_sketch_of_a_client_is_what_is_remembered() -> None:
     state = DivFL().observe(candidates, [Report(3, {}, first * 7)], from_bytes(to_bytes(state)))
     assert state["clients"].tolist() == [1, 3]
     assert state["sketches"].tolist() == [[2, 2], [7, 7]]
-    assert DivFL().observe(candidates, [], {}) == {}
+
+
+@pytest.mark.parametrize("lost", [range(5), range(10)])
+def test_who_never_answers_keeps_nobody_away(lost: range) -> None:
+    rule, draws = DivFL(count=4), np.random.default_rng(0)
+    state: Tree = {}
+    heard = []
+    for round in range(60):
+        candidates = Candidates(round, 0, [1] * 20)
+        chosen = rule.select(candidates, state)
+        reports = [
+            Report(client, {}, torch.from_numpy(draws.normal(size=3)).float())
+            for client in chosen
+            if client not in lost
+        ]
+        state = from_bytes(to_bytes(rule.observe(candidates, reports, state)))
+        heard.append(len(reports))
+    # Of those that were asked in vain no more come than by chance.
+    assert np.mean(heard[20:]) == pytest.approx(4 * (1 - len(lost) / 20), abs=0.5)
+    assert set(state["silent"].tolist()) == set(lost)
+
+
+def test_who_stood_for_all_and_went_away_is_replaced_until_it_answers() -> None:
+    rule, state = DivFL(count=1), seen(torch.tensor([[-1.0], [0.0], [1.0]]))
+    candidates = Candidates(1, 0, [1] * 3)
+    assert rule.select(candidates, state) == [1]
+    gone = rule.observe(candidates, [], state)
+    assert {client for r in range(30) for client in rule.select(Candidates(r, 0, [1] * 3), gone)} != {1}
+    back = rule.observe(candidates, [Report(1, {}, torch.zeros(1))], gone)
+    assert "silent" not in back
+    assert rule.select(candidates, back) == [1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shepherd.model.batch import load
 from shepherd.model.losses import example_losses
-from shepherd.preparation import prepare
+from shepherd.preparation import deal, prepare
 from shepherd.randomness import generator
 from shepherd.runs import execute
 from tiny_runs import lines, named
@@ -76,3 +77,16 @@ def test_of_more_that_are_invited_a_simulated_system_drops_the_late(tiny: dict[s
     found = lines(config)
     assert [line["clients"] for line in found if line["scope"] == "round"] == [2]
     assert sum(line.get("fate") == "late" for line in found) == 1
+
+
+def test_who_is_away_answers_no_poll(tiny: dict[str, Any], tmp_path: Path) -> None:
+    names = deal(named(tiny)).allocated.names
+    there = tmp_path / "there.csv"
+    intervals = [f"{name},{0 if place != 2 else 1e8},1e9" for place, name in enumerate(names)]
+    there.write_text("\n".join(["client,on_s,off_s", *intervals]) + "\n")
+    system = {"availability": {"name": "intervals", "path": str(there), "assign": "by_name"}}
+    config = named(tiny, "away", rounds=1, participation={**POLLED, "drawn": 5}, system=system)
+    execute(config)
+    found = lines(config)
+    assert {line["client"] for line in found if line["scope"] == "poll"} == set(names) - {names[2]}
+    assert [line["clients"] for line in found if line["scope"] == "round"] == [2]

@@ -71,5 +71,19 @@ def test_last_training_losses_count_instead_and_the_unknown_come_first() -> None
     assert rule.observe(candidates, [Report(1, {"train_loss": 0.5})], state)["losses"]["1"] == 0.5
 
 
+def test_of_whom_nothing_came_counts_as_the_mean_until_it_answers() -> None:
+    rule = PowerOfChoice(count=2, drawn=4, losses="last")
+    candidates, nobody = Candidates(0, 0, [1] * 4), list[Report]()
+    silent = rule.observe(candidates, nobody, {})
+    assert rule.select(candidates, silent) == [2, 3]
+    heard = [Report(2, {"train_loss": 3.0}), Report(3, {"train_loss": 1.0})]
+    state = rule.observe(candidates, heard, silent)
+    # The others' mean is 2, so one of those that were asked in vain has another turn, and then the third has one.
+    assert rule.select(candidates, state) == [0, 2]
+    state = rule.observe(candidates, [Report(0, {"train_loss": 2.5})], state)
+    assert state["silent"] == [1, 2]
+    assert rule.select(candidates, state) == [0, 1]
+
+
 def test_polling_remembers_nothing() -> None:
     assert PowerOfChoice().observe(Candidates(0, 0, [1]), [Report(0, {"train_loss": 1.0})], {}) == {}

@@ -134,6 +134,21 @@ def test_intervals_are_as_they_are_written_and_come_again(tmp_path: Path) -> Non
         once.check(["a", "b", "c"])
 
 
+def test_who_comes_again_as_it_leaves_was_there_all_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "there.csv"
+    # a by night, written as two halves of a period of 100; b always; c in two parts that touch.
+    path.write_text("client,on_s,off_s\na,0,30\na,80,100\nb,0,50\nb,50,100\nc,10,20\nc,20,40\n")
+    once = Intervals(path=str(path), assign="by_name")
+    again = once.model_copy(update={"period_s": 100.0})
+    names = ["a", "b", "c"]
+    assert again.check(names)
+    assert tuple(once.until([0, 1, 2], names, 0, 90.0)) == (100, 100, 90)
+    assert tuple(once.until([0, 1, 2], names, 0, 15.0)) == (30, 100, 40)
+    assert tuple(again.until([0, 1, 2], names, 0, 90.0)) == (130, np.inf, 90)
+    assert tuple(again.until([0, 1, 2], names, 0, 220.0)) == (230, np.inf, 240)
+    assert tuple(again.until([0], names, 0, 30.0)) == (30,)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

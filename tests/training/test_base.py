@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from shepherd.config import parse_config
 from shepherd.data.encoding import EncodedExamples
+from shepherd.errors import ShepherdError
 from shepherd.training import LocalTask, Training
 
 NOTHING = EncodedExamples(np.zeros(0), np.zeros(1), np.zeros(0), 0, "")
@@ -152,3 +154,14 @@ def test_no_step_is_wasted_or_above_the_peak(steps: int, warmup: float, floor: f
 def test_betas_outside_their_range_are_refused(betas: tuple[float, float]) -> None:
     with pytest.raises(ValidationError, match=r"betas must lie in \[0, 1\)"):
         Training(betas=betas)
+
+
+@pytest.mark.parametrize("rule", ["flora", "flexlora", "florist", "fedsvd"])
+def test_moments_are_not_kept_for_factors_that_are_gone(rule: str) -> None:
+    for training in ({"stateful": True}, {"stateful": True, "optimizer": "sgd", "momentum": 0.9}):
+        with pytest.raises(
+            ShepherdError, match=r"keeps the optimiser's moments .* begins that with other fac"
+        ):
+            parse_config({"aggregation": rule, "training": training})
+    # Whoever keeps nothing but its place in the data is welcome.
+    parse_config({"aggregation": rule, "training": {"stateful": True, "optimizer": "sgd"}})

@@ -60,16 +60,17 @@ class AFL(Averaging):
     mixture_lr: float = Field(0.1, gt=0)
     ascent: Literal["projected", "exponentiated"] = "projected"
 
-    def suits(self, config: Any) -> None:
-        """Refuse a participation that may leave somebody out."""
-        super().suits(config)
+    @classmethod
+    def obstacle(cls, config: Any) -> str | None:
+        """Say, too, that a participation may leave somebody out; see `Aggregation.obstacle`."""
         chosen = config.participation
         everybody = isinstance(chosen, CountedParticipation) and chosen.fraction == 1
         if not everybody or config.system is not None:
-            raise ValueError(
-                "afl needs every client in every round; set participation.name=random participation.fraction=1 "
-                "without a system, or choose another aggregation, e.g. qfedavg or group_weighted"
+            return (
+                "needs every client in every round; set participation.name=random participation.fraction=1 without a "
+                "system"
             )
+        return super().obstacle(config)
 
     def as_clients_know_it(self, config: Any) -> QFedAvg:
         """Return a rule that asks for losses as this one does; who takes part is nothing that clients are told."""

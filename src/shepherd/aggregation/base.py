@@ -114,6 +114,11 @@ class Aggregation(Strategy):
                 f"adds to the base's weights, which a {config.model.quantisation} base cannot take; "
                 "set model.quantisation=none"
             )
+        if cls.asks_loss and config.training.loss_over != "response_tokens":
+            return (
+                "weighs clients by the loss that they say in nats per response token, which is not what "
+                f"training.name={config.training.name} minimises; set training.name=engine"
+            )
         if config.system is not None and config.system.stale and not cls.takes_stale:
             return (
                 f"cannot use updates of older adapters, as system.name={config.system.name} lets them through; "

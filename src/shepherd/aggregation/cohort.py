@@ -60,13 +60,16 @@ class Cohort:
         """Return what a function gives for every module; they are computed side by side, on a core each."""
         return list(in_lanes(function, self.pairs, torch.get_num_threads()))
 
+    def holders(self, pair: Pair) -> list[Trained]:
+        """Return the clients that hold a module and count."""
+        return [client for client in self.clients if pair.a in client.adapter and client.weight > 0]
+
     def factors(self, pair: Pair) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
         """Yield (p, B, A) of every client that holds a module, in float64; their p sum to one.
 
         Who does not hold the module has no say in it; of a module that nobody holds, the global factors count.
         """
-        holders = [client for client in self.clients if pair.a in client.adapter and client.weight > 0]
-        holders = holders or [Trained(1.0, self.start)]
+        holders = self.holders(pair) or [Trained(1.0, self.start)]
         total = sum(client.weight for client in holders)
         for client in holders:
             a, b = client.adapter[pair.a], client.adapter[pair.b]

@@ -43,7 +43,9 @@ class FedEx(Merging):
             return accumulator.means(pair), self._kept(accumulator.gap(pair))
 
         for pair, (mean, gap) in zip(accumulator.pairs, accumulator.of_each(module), strict=True):
-            (means[pair.b], means[pair.a]), missed[pair.module] = mean, gap
+            means[pair.b], means[pair.a] = mean
+            if gap[0].shape[1] > 0:  # of equal clients, or one alone, no rank is left
+                missed[pair.module] = gap
         return Aggregated(step_to(adapter, means), self.grown(state, missed), self.error_figures(accumulator))
 
     def _kept(self, gap: Factors) -> Factors:

@@ -59,7 +59,9 @@ class FlexLoRA(OfProducts):
     def _module(self, cohort: Cohort, pair: Pair) -> _Module:
         found = spectrum(*cohort.product(pair))
         b, a = torch.zeros_like(cohort.start[pair.b]).double(), cohort.start[pair.a].double()
-        rank = min(self.rank(found), len(a), len(found.values))
+        # Where nobody holds the module nothing was learnt, and all of it stays.
+        wanted = self.rank(found) if cohort.holders(pair) else len(found.values)
+        rank = min(wanted, len(a), len(found.values))
         b[:, :rank], a[:rank] = found.nearest(rank)
         return _Module({pair.b: b, pair.a: a}, rank, float(found.energy[rank - 1]) if rank else 1.0)
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shepherd.aggregation.averaging import Averaging
+from shepherd.aggregation.averaging import Averaging, WeightedSum
+from shepherd.aggregation.base import Aggregated
 from shepherd.aggregation.fedavg import FedAvg
 from shepherd.errors import ShepherdError
 from shepherd.messages import ClientUpdate
+from shepherd.model.adapter import Adapter
 from shepherd.settings import nearest
 from shepherd.tree import Tree
 
@@ -32,7 +34,7 @@ class GroupWeighted(Averaging):
         The names of each group's clients. Unless told, a client's group is the category of which it has the most
         examples.
     group_shares : mapping of str to float
-        How much a group counts, beside 1 for those that are not named.
+        How much a group counts, beside 1 for those that are not named; 0 leaves it out.
     weights : str
         Whether a group's clients count by their ``examples``, or alike (``uniform``).
     """
@@ -84,6 +86,12 @@ class GroupWeighted(Averaging):
     def weight_of(self, update: ClientUpdate) -> float:
         """Return p_k: the share says all of it, whatever the client trained on this round."""
         return update.share
+
+    def finish(self, adapter: Adapter, accumulator: WeightedSum, state: Tree) -> Aggregated:
+        """Return the mean of the updates; no step where chance chose nobody but clients of groups without a share."""
+        if accumulator.weight == 0:
+            return Aggregated(adapter * 0.0, state)
+        return super().finish(adapter, accumulator, state)
 
     def grouped(self, candidates: Candidates) -> list[str]:
         """Return everybody's group."""

@@ -23,12 +23,25 @@ _LEAST = 1e-30
 
 @dataclass(frozen=True)
 class PaddedSum:
-    """A running weighted sum of the adapters that clients ended with, and of the weights of each tensor, in float64."""
+    """A running weighted sum of the adapters that clients ended with, and of the weights of each tensor, in float64.
+
+    Attributes
+    ----------
+    start : Adapter
+        The global adapter the round began with.
+    total, weights : RunningSum, Tensor
+        The sums.
+    clients : int
+        How many trained on something.
+    reach : Part
+        What any of them holds.
+    """
 
     start: Adapter
     total: RunningSum
     weights: torch.Tensor
     clients: int
+    reach: Part
 
 
 class HetLoRA(Aggregation):
@@ -36,7 +49,8 @@ class HetLoRA(Aggregation):
 
     A client counts by what it learnt, not by its examples: p_k is proportional to ``|B_k A_k|``, in the Frobenius norm
     over all its modules (the paper's sparsity weights). Its pruning of ranks by clients themselves is left out.
-    A and B are averaged apart, so the product is not the average of the products.
+    A and B are averaged apart, so the product is not the average of the products. Rows of A and columns of B that
+    nobody of a round holds stay as they are: zero in both, as the sums have them, they could never be trained again.
 
     Costs: clients of a smaller rank are sent and send less, the others as much as with fedavg. The server must see each
     update; the base may be quantised.
@@ -55,7 +69,8 @@ class HetLoRA(Aggregation):
     def start(self, adapter: Adapter) -> PaddedSum:
         """Return an empty sum."""
         empty = RunningSum.zeros(len(adapter.vector))
-        return PaddedSum(adapter, empty, torch.zeros(len(adapter), dtype=torch.float64), 0)
+        weights = torch.zeros(len(adapter), dtype=torch.float64)
+        return PaddedSum(adapter, empty, weights, 0, Part.of(adapter.layout, {}))
 
     def accumulate(self, accumulator: PaddedSum, update: ClientUpdate) -> PaddedSum:
         """Add what one client ended with, padded; of modules it does not hold, nothing."""
@@ -66,20 +81,24 @@ class HetLoRA(Aggregation):
         accumulator.total.add(held.pad(trained).vector, weight)
         there = torch.tensor([name in trained for name in start], dtype=torch.float64)
         accumulator.weights.add_(there, alpha=weight)
-        return replace(accumulator, clients=accumulator.clients + (update.examples > 0))
+        clients = accumulator.clients + (update.examples > 0)
+        return replace(accumulator, clients=clients, reach=_both(accumulator.reach, held))
 
     def finish(self, adapter: Adapter, accumulator: PaddedSum, state: Tree) -> Aggregated:
-        """Return the step to the averages; tensors that nobody held stay as they are."""
+        """Return the step to the averages; what nobody held stays as it is."""
         refuse_nothing(accumulator.clients)
         totals = adapter.layout.views(accumulator.total.value)
-        weights = dict(zip(adapter, accumulator.weights, strict=True))
-        step = {
-            name: totals[name] / weights[name] - before.double()
-            if weights[name] > 0
-            else torch.zeros_like(before)
-            for name, before in adapter.items()
-        }
-        return Aggregated(Adapter(step), state)
+        weights = dict(zip(adapter, accumulator.weights.clamp(min=_LEAST), strict=True))
+        step = {name: totals[name] / weights[name] - before.double() for name, before in adapter.items()}
+        return Aggregated(accumulator.reach.pad(accumulator.reach.cut(Adapter(step))), state)
+
+
+def _both(one: Part, other: Part) -> Part:
+    """Return the smallest part that two parts belong to."""
+    shapes = dict(one.shapes)
+    for name, shape in other.shapes:
+        shapes[name] = torch.Size(map(max, shape, shapes.get(name, shape)))
+    return Part.of(one.whole, shapes)
 
 
 def _norm(adapter: Adapter) -> float:

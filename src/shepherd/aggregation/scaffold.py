@@ -32,7 +32,7 @@ class Scaffold(Averaging):
     """``x <- x + lr mean(y_k - x); c <- c + 1/N sum_k (c_k+ - c_k)`` (arXiv 1910.06378, algorithm 1, line 17).
 
     With ``training.correction: scaffold`` at the clients. It sends and is sent twice the adapter, and each client
-    keeps one more.
+    keeps one more. c stays the mean of all clients' c_k as long as what they say arrives.
 
     Attributes
     ----------

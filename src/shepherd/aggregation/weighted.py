@@ -15,8 +15,8 @@ class Weighted(Aggregation):
     Attributes
     ----------
     weights : str
-        What p_k is proportional to: the client's training ``examples`` (FedIT), its response
-        ``tokens``, or nothing (``uniform``).
+        What p_k is proportional to: the ``examples`` the client trained on (FedIT), with repetition, so that with
+        ``training.steps`` all count alike; their response ``tokens``; or nothing (``uniform``).
     """
 
     weights: Literal["examples", "tokens", "uniform"] = "examples"

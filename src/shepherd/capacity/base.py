@@ -81,6 +81,14 @@ class Configuration(Settings):
         layer = layer_of(name)
         return self.layers is None or layer is None or layer in self.layers
 
+    def check_trains(self, layout: Layout, where: str) -> None:
+        """Refuse targets and layers that have no tensor of an adapter in common, by a `ShepherdError` about `where`."""
+        if not any(map(self.trains, self.held(layout).layout.names)):
+            raise ShepherdError(
+                f"{where} has targets and layers without a tensor of the adapter in common; give others, or one of "
+                "the two alone."
+            )
+
     def misfit(self, extent: Extent) -> str | None:
         """Say what of it the run's adapter does not have, and what would help; None if it fits."""
         if self.is_cut and extent.factored is False:
@@ -105,8 +113,10 @@ class Configuration(Settings):
         wrong = next((layer for layer in self.layers if layer not in extent.layers), None)
         if wrong is None:
             return None
-        first, last = min(extent.layers), max(extent.layers)
-        return f"has the layer {wrong}, and the adapter's are {first} to {last}; give some of these"
+        there = sorted(extent.layers)
+        whole = len(there) == there[-1] - there[0] + 1
+        known = f"{there[0]} to {there[-1]}" if whole else ", ".join(map(str, there))
+        return f"has the layer {wrong}, and the adapter's are {known}; give some of these"
 
     def _shape(self, name: str, shape: torch.Size) -> torch.Size:
         if self.rank is None:
@@ -177,6 +187,8 @@ class Capacity(Strategy):
         """
         try:
             self._check(Extent.of_layout(layout))
+            for where, configuration in self.given() or ():
+                configuration.check_trains(layout, where)
         except ShepherdError as error:
             raise ShepherdError(f"capacity.name={self.name}: {error}") from None
 

@@ -46,6 +46,11 @@ class CountedParticipation(Participation):
                 "late and all are aggregated; set system, or use a larger participation.count (over a network with "
                 "enough_share in federation.yaml)"
             )
+        if self.over_selection > 1 and config.system.stale:
+            raise ValueError(
+                f"participation.over_selection is {self.over_selection:g}, but system.name={config.system.name} waits "
+                "for nobody, and whoever is late is used later; leave it out, or set system.name=synchronous"
+            )
 
     def cohort_size(self, clients: int) -> int:
         """Return how many of `clients` take part each round; a tenth unless told."""

@@ -21,7 +21,8 @@ class DivFL(CountedParticipation):
 
     Balakrishnan et al., ICLR 2022 (openreview nwKXyFvaUm). An update g_k is remembered as a few sums of
     its entries with random signs, whose distances are those of the updates in expectation (Charikar et al., 2002).
-    Of clients that never took part there is no update; they come first.
+    Of clients that never took part there is no update; they come first. Who was chosen last time and of whom nothing
+    came is chosen again as often as by chance, until something does.
 
     Attributes
     ----------
@@ -41,17 +42,20 @@ class DivFL(CountedParticipation):
 
     def select(self, candidates: Candidates, state: Tree) -> list[int]:
         """Take new clients first, then those whose updates stand best for all; in ascending order of number."""
-        wanted = self.invited(candidates)
+        wanted, pool = self.invited(candidates), candidates.pool
         seen = [int(client) for client in state.get("clients", [])]
-        known = set(seen)
-        new = [client for client in candidates.pool if client not in known]
-        able = set(candidates.pool)
-        old = [place for place, client in enumerate(seen) if client in able]
-        fresh = min(len(new), max(math.ceil(self.explore * wanted), wanted - len(old)))
+        able, known, silent = set(pool), set(seen), set(map(int, state.get("silent", [])))
+        new = [client for client in pool if client not in known and client not in silent]
+        again = [client for client in pool if client in silent]
+        old = [place for place, client in enumerate(seen) if client in able and client not in silent]
+        fresh = min(len(new), max(math.ceil(self.explore * wanted), wanted - len(old) - len(again)))
         draw = generator(candidates.seed, "participation", candidates.round)
         chosen = [new[place] for place in draw.choice(len(new), size=fresh, replace=False)]
-        if fresh < wanted:
-            places = self._standing_for_all(state["sketches"], old, wanted - fresh, candidates)
+        if again:
+            retried = draw.hypergeometric(len(again), len(old), wanted - fresh)
+            chosen += [again[place] for place in draw.choice(len(again), size=retried, replace=False)]
+        if len(chosen) < wanted:
+            places = self._standing_for_all(state["sketches"], old, wanted - len(chosen), candidates)
             chosen += [seen[place] for place in places]
         return sorted(chosen)
 
@@ -64,16 +68,19 @@ class DivFL(CountedParticipation):
         return signed.view(rows, self.width).sum(0, dtype=torch.float64).float()
 
     def observe(self, candidates: Candidates, reports: Sequence[Report], state: Tree) -> Tree:
-        """Put the cohort's sketches in the place of their older ones."""
+        """Put the cohort's sketches in the place of their older ones, and remember of whom nothing came."""
         known = dict(zip(map(int, state.get("clients", [])), state.get("sketches", []), strict=True))
         known |= {report.client: report.sketch for report in reports if report.sketch is not None}
-        if not known:
-            return state
-        clients = sorted(known)
-        return {
-            "clients": torch.tensor(clients),
-            "sketches": torch.stack([known[client] for client in clients]),
-        }
+        silent = set(map(int, state.get("silent", [])))
+        if len(reports) < self.invited(candidates):
+            silent |= set(self.select(candidates, state))
+        silent -= {report.client for report in reports}
+        found = {"silent": torch.tensor(sorted(silent))} if silent else {}
+        if known:
+            clients = sorted(known)
+            found["clients"] = torch.tensor(clients)
+            found["sketches"] = torch.stack([known[client] for client in clients])
+        return found
 
     def _standing_for_all(
         self, sketches: torch.Tensor, places: Sequence[int], count: int, candidates: Candidates

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shepherd.participation.base import Candidates, Report
 from shepherd.participation.drawing import drawn_by_weight
@@ -27,7 +27,8 @@ class PowerOfChoice(DrawnFirst):
         How many are drawn, d in the paper, from the cohort's size upwards; twice that unless told.
     losses : str
         ``polled``: each that is drawn is sent the adapter and says its loss. ``last``: its training loss of the last
-        time it took part counts, at no cost; who never did comes first.
+        time it took part counts, at no cost; who never did comes first. Of whom nothing came when it was chosen
+        last counts as the mean of those that are known.
     poll_examples : int, optional
         How many of its examples, drawn at random, a client that is polled looks at; all unless told.
     """
@@ -35,6 +36,14 @@ class PowerOfChoice(DrawnFirst):
     name: str = "power_of_choice"
     losses: Literal["polled", "last"] = "polled"
     poll_examples: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _polls_what_it_counts(self) -> Self:
+        if self.losses == "last" and self.poll_examples is not None:
+            raise ValueError(
+                "with losses=last nobody is polled; leave poll_examples out, or set losses=polled"
+            )
+        return self
 
     def suits(self, config: Any) -> None:
         """Refuse to poll where there is no cohort to choose: who is at work is asked in vain, who is not may wait."""
@@ -63,11 +72,16 @@ class PowerOfChoice(DrawnFirst):
         if self.losses == "polled":
             return state
         heard = {str(report.client): float(report.line["train_loss"]) for report in reports}
-        return {"losses": {**state.get("losses", {}), **heard}}
+        # Else who never answers would be chosen again and again.
+        silent = {*state.get("silent", []), *self.select(candidates, state)}
+        silent -= {report.client for report in reports}
+        return {"losses": {**state.get("losses", {}), **heard}, "silent": sorted(silent)}
 
     def _losses(self, candidates: Candidates, drawn: Sequence[int], state: Tree) -> Mapping[int, float]:
         """Return the losses of those that are known, or that answer."""
         if self.losses == "polled":
             return candidates.losses(drawn, self.poll_examples)
         known = state.get("losses", {})
-        return {client: known.get(str(client), np.inf) for client in drawn}
+        usual = sum(known.values()) / max(1, len(known))
+        silent = set(state.get("silent", []))
+        return {client: usual if client in silent else known.get(str(client), np.inf) for client in drawn}

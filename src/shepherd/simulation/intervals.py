@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -19,6 +20,8 @@ _Intervals = tuple[np.ndarray, np.ndarray]
 
 class Intervals(Availability):
     """A CSV file or JSON lines with the columns ``client``, ``on_s``, ``off_s``: who was there from when until when.
+
+    Who comes again at the moment it leaves, also as the trace begins again, was there all the time.
 
     Attributes
     ----------
@@ -44,7 +47,10 @@ class Intervals(Availability):
         passed = 0.0 if self.period_s is None else now - now % self.period_s
         own = assigned(self.assign, rows, clients, names, (seed, "availability"))
         return np.array(
-            [now if (end := _end(intervals[i], now - passed)) is None else passed + end for i in own]
+            [
+                now if (end := _end(intervals[i], now - passed, self.period_s)) is None else passed + end
+                for i in own
+            ]
         )
 
     def check(self, names: Sequence[str]) -> str:
@@ -61,11 +67,16 @@ class Intervals(Availability):
         return digest(stamp)
 
 
-def _end(intervals: _Intervals, moment: float) -> float | None:
+def _end(intervals: _Intervals, moment: float, period_s: float | None) -> float | None:
     """Return the end of the interval that `moment` lies in; None if it lies in none."""
     on, off = intervals
     place = int(np.searchsorted(on, moment, side="right")) - 1
-    return float(off[place]) if place >= 0 and moment < off[place] else None
+    if place < 0 or moment >= off[place]:
+        return None
+    if period_s is None or off[place] != period_s or on[0] > 0:
+        return float(off[place])
+    # The trace begins again with the client there: a night is written as its two halves.
+    return math.inf if off[0] == period_s else period_s + float(off[0])
 
 
 @lru_cache(maxsize=4)
@@ -84,7 +95,11 @@ def _read(stamp: tuple[str, int, int]) -> tuple[dict[str, int], list[_Intervals]
         for (_, end, _), (begin, _, place) in pairwise(own):
             if begin < end:
                 raise ShepherdError(f"{place} overlaps another interval of client '{client}'; join them.")
-    arrays = [
-        (np.array([on for on, _, _ in own]), np.array([off for _, off, _ in own])) for own in found.values()
-    ]
-    return {client: place for place, client in enumerate(found)}, arrays
+    return {client: place for place, client in enumerate(found)}, [_joined(own) for own in found.values()]
+
+
+def _joined(own: list[tuple[float, float, str]]) -> _Intervals:
+    """Return a client's intervals, those that touch as one."""
+    on, off = np.array([(begin, end) for begin, end, _ in own]).T
+    apart = on[1:] > off[:-1]
+    return on[np.append(True, apart)], off[np.append(apart, True)]

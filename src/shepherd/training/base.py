@@ -162,6 +162,16 @@ class Training(Strategy):
             raise ValueError("betas must lie in [0, 1)")
         return self
 
+    def suits(self, config: Any) -> None:
+        """Refuse to keep moments of factors that the next round no longer has."""
+        moments = self.optimizer != "sgd" or self.momentum > 0
+        if self.stateful and moments and config.aggregation.turns_factors:
+            raise ValueError(
+                "training.stateful keeps the optimiser's moments for the next round, and "
+                f"aggregation.name={config.aggregation.name} begins that with other factors; set "
+                "training.stateful=false, or choose another aggregation, e.g. fedavg or fedex"
+            )
+
     def check_data(self, instructions: Instructions) -> None:
         """Refuse instructions that it cannot train on, and say what it leaves unused of those that it can.
 
