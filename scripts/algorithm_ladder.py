@@ -5,7 +5,7 @@
     python scripts/algorithm_ladder.py table --scheme dolly-dirichlet --data databricks-dolly-15k.jsonl
 
 Schemes: dolly-dirichlet and dolly-shards (100 clients), ni (one task, one client; --test holds the unseen tasks). Every
-client takes as many optimiser steps on as many examples, whatever the rule. `tune` runs each rule once at each of three
+client takes as many optimiser steps on as many examples, whatever the rule. `tune` runs each rule once at each of four
 learning rates, on a seed that `run` does not use; `run` takes the best of these, or of those of another scheme
 (--rates-of), and says which. What is held out is some of every category of Dolly, of Natural Instructions tasks that no
 client has; `run` tests besides on examples that clients have kept of their own. All three go on where they were
@@ -58,7 +58,7 @@ class Rule:
         The key of the learning rate that is tuned: the clients', but for a rule that has more to do at the server.
     """
 
-    rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     changes: tuple[str, ...] = ()
     adapter: tuple[str, ...] = ("adapter.dropout=0",)
     rate: str = "training.lr"
@@ -68,22 +68,26 @@ RULES = {
     "fedavg": Rule(),
     "fedprox": Rule(changes=("training.correction.name=fedprox", "training.correction.mu=0.01")),
     "scaffold": Rule(changes=("training.correction.name=scaffold", "aggregation.name=scaffold")),
-    "fedadam": Rule(changes=("aggregation.name=fedadam", "training.lr=1e-2"), rate="aggregation.lr"),
-    "ffa": Rule((1e-2, 3e-2, 1e-1), ("aggregation.name=ffa",)),
+    "fedadam": Rule(changes=("aggregation.name=fedadam",), rate="aggregation.lr"),
+    "ffa": Rule((3e-3, 1e-2, 3e-2, 1e-1), ("aggregation.name=ffa",)),
     "rolora": Rule(changes=("aggregation.name=rolora",)),
     "fedex": Rule(changes=("aggregation.name=fedex",)),
     "flora": Rule(changes=("aggregation.name=flora",)),
     "flexlora": Rule(changes=("aggregation.name=flexlora",)),
     "kseed": Rule(
-        (1e-4, 3e-4, 1e-3), ("training.name=kseed", "training.optimizer=sgd"), ("adapter.name=kseed",)
+        (3e-5, 1e-4, 3e-4, 1e-3), ("training.name=kseed", "training.optimizer=sgd"), ("adapter.name=kseed",)
     ),
-    "full": Rule((3e-4, 1e-3, 3e-3), adapter=("adapter.name=full",)),
+    "full": Rule((1e-4, 3e-4, 1e-3, 3e-3), adapter=("adapter.name=full",)),
 }
 SCHEMES = {
     "dolly-dirichlet": ("allocation.name=dirichlet", "allocation.clients=100", "allocation.alpha=0.5"),
     "dolly-shards": ("allocation.name=shards", "allocation.clients=100"),
     "ni": ("data.columns={category: task}", "data.holdout.columns={category: task}"),
 }
+
+
+#: What clients train with where the server's rate is tuned: the best of fedavg's.
+CLIENTS_RATE = {"dolly-dirichlet": 1e-2, "dolly-shards": 1e-2, "ni": 3e-3}
 
 
 def config_of(options: argparse.Namespace, name: str, rate: float, seed: int, folder: str) -> RunConfig:
@@ -109,6 +113,7 @@ def config_of(options: argparse.Namespace, name: str, rate: float, seed: int, fo
         f"run.store={options.root}/.encoded",
         f"run.name={name}-{seed}",
         f"run.threads={options.threads}",
+        f"training.lr={CLIENTS_RATE[options.scheme]}",
         *rule.changes,
         f"{rule.rate}={rate}",
     ]
