@@ -84,21 +84,32 @@ def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
         (["roundz=3"], "there is no key 'roundz' here; did you mean 'rounds'?"),
         (["training.learning_rate=1"], "training: there is no key 'learning_rate' here"),
         (["training.lr=fast"], "training.lr: input should be a valid number"),
-        (["training.lr=-1"], "training.lr: input should be greater than 0 (given: -1)."),
+        (["training.lr=-1"], "training.lr: input should be greater than 0"),
         (["allocation.alpha=0"], "allocation.alpha: input should be greater than 0 (given: 0)."),
         (["allocation.name=shard"], "there is no allocation called 'shard'; did you mean 'shards'?"),
         (["rounds"], "'rounds' is no override; write key=value"),
         (["rounds=[1"], "'[1' is not a YAML value"),
         (["rounds.x=1"], "'rounds.x=1': rounds has no keys below it."),
-        (["run.name=a/b"], "run.name"),
-        (["evaluation.metrics=[bleu]"], "evaluation.metrics.0"),
+        (["run.name=a/b"], "run.name: a folder's name is made of letters, digits, '.', '_' and '-', and"),
+        (["run.name=.."], "begins with no '.' (given: '..')."),
+        (["run.name=."], "begins with no '.' (given: '.')."),
+        (["run.name=.hidden"], "begins with no '.' (given: '.hidden')."),
+        (["evaluation.metrics=[bleu]"], "evaluation.metrics[0]: input should be"),
         (["training.lr=.nan"], "training.lr"),
+        (["adapter.name=loar"], "there is no adapter called 'loar'; did you mean 'lora'?"),
+        (["transforms=topk"], "transforms: this is a list, e.g. [topk] (given: 'topk')."),
+        (
+            ["transforms={name: clip, norm: 2.0}"],
+            "transforms: this is a list, e.g. [{name: clip, norm: 2.0}].",
+        ),
+        (["evaluation.metrics=loss,rouge"], "this is a list, e.g. [loss, rouge] (given: 'loss,rouge')."),
+        (["transforms=[{name: quantise, bits: 0}]"], "transforms[0].bits: input should be 1, 2, 4 or 8"),
         (
             ["participation.name=fedcs"],
             "participation.deadline_s is not given, and has no default; set it, e.g. participation.deadline_s=600.",
         ),
         (["participation.name=only"], "set it, e.g. 'participation.clients=[0, 1]'."),
-        (["capacity={name: tiers, tiers: [{rank: 3}]}"], "capacity.tiers.0.share is not given, and has no"),
+        (["capacity={name: tiers, tiers: [{rank: 3}]}"], "capacity.tiers[0].share is not given, and has no"),
         (["transforms=[{name:quantise}]"], "write a space after the colon: 'name: quantise'."),
         (["transforms=[name:quantise]"], "write a space after the colon: 'name: quantise'"),
     ],
@@ -108,6 +119,33 @@ def test_what_is_wrong_is_one_sentence(overrides: list[str], said: str) -> None:
         load_config("quickstart", overrides)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["rounds=2"], "{path}: adapter.rank: input should be greater than 0 (given: 0)."),
+        (["adapter.rank=-1"], "The override adapter.rank=-1: adapter.rank: input should be greater than 0"),
+        (
+            ["adapter.rank=2", "rounds=4", "training.rate=1"],
+            "The override training.rate=1: training: there is no key 'rate' here",
+        ),
+        (
+            ["adapter.rank=2", "participation.count=2", "aggregation=afl", "rounds=4"],
+            "The override aggregation=afl: aggregation.name=afl needs every client",
+        ),
+        (
+            ["adapter.rank=2", "rounds=https://me:secret@host"],
+            "The override of rounds: rounds: input should be a",
+        ),
+    ],
+)
+def test_a_mistake_is_the_overrides_that_makes_it(tmp_path: Path, overrides: list[str], said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("rounds: 3\nadapter: {rank: 0}\n")
+    with pytest.raises(ShepherdError) as caught:
+        load_config(str(path), overrides)
+    assert str(caught.value).startswith(said.format(path=path))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +193,9 @@ def test_a_preset_that_is_not_there_names_the_nearest() -> None:
         ShepherdError, match=r"no preset or YAML file 'quickstrat'; did you mean 'quickstart'\?"
     ):
         load_config("quickstrat")
-    with pytest.raises(ShepherdError, match=r"Cannot read the config missing\.yaml"):
+    with pytest.raises(
+        ShepherdError, match=r"^Cannot read the config missing\.yaml: no such file or directory\.$"
+    ):
         load_config("missing.yaml")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -168,3 +168,53 @@ def test_bytes_are_the_wire_forms_length() -> None:
     federation.run(federation.begin(ZERO))
     assert {line["bytes_up"] for line in lines} == {len(ZERO.to_bytes())}
     assert {line["bytes_down"] for line in lines} == {len(ZERO.to_bytes())}
+
+
+@dataclass
+class Timed(Formulas):
+    """A backend whose poll takes three seconds a client, and whose training takes one, by its own clock."""
+
+    now: float = 0.0
+
+    def measure(self, jobs: Iterable[ClientJob]) -> Iterator[tuple[int, float]]:
+        for job in jobs:
+            self.now += 3.0
+            yield job.client, 1.0
+
+    def train(self, jobs: Iterable[ClientJob]) -> Iterator[ClientUpdate]:
+        for update in super().train(jobs):
+            self.now += 1.0
+            yield update
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"participation": {"name": "power_of_choice", "count": 2, "drawn": 4}},
+        {
+            "participation": {"name": "random", "count": 4},
+            "system": {"name": "synchronous", "deadline_s": 0.01},
+        },
+        {"participation": {"name": "random", "count": 4}, "system": {"name": "fedbuff", "buffer": 1}},
+    ],
+)
+def test_speed_is_all_trained_tokens_by_the_seconds_of_training(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = Timed()
+    monkeypatch.setattr("shepherd.federation.time.perf_counter", lambda: backend.now)
+    federation, _ = build(backend, rounds=1, **values)
+    told: list[dict[str, Any]] = []
+
+    def commit(state: RunState, lines: Sequence[dict[str, Any]]) -> RunState:
+        told.extend(lines)
+        return state
+
+    federation = replace(federation, commit=commit)
+    federation.run(federation.begin(ZERO))
+    (summary,) = (line for line in told if line["scope"] == "round")
+    # Every update says 100 tokens and took a second, used or not; polls are no training.
+    assert summary["machine"]["tokens_per_second"] == pytest.approx(100.0)
+    polled = values["participation"]["name"] == "power_of_choice"
+    assert summary["machine"]["selection_seconds"] == (12.0 if polled else 0.0)
+    assert polled or summary["tokens"] < 400

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from shepherd.errors import ShepherdError
-from shepherd.files import explained, write_atomically, write_directory, write_json
+from shepherd.files import (
+    explained,
+    folder_name,
+    named_as_folder,
+    write_atomically,
+    write_directory,
+    write_json,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -59,3 +66,16 @@ def test_a_directory_appears_complete_or_not_at_all(tmp_path: Path) -> None:
 def test_the_systems_refusals_are_said_in_words(number: int, said: str) -> None:
     with pytest.raises(ShepherdError, match=said), explained(Path("runs/x")):
         raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize("name", ["..", ".", "...", ".git", "a/b", "../up", ""])
+def test_no_name_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="begins with no"):
+        named_as_folder(name)
+    assert (tmp_path / folder_name(name or "client")).parent == tmp_path
+    assert (tmp_path / folder_name(name or "client")).resolve().parent == tmp_path.resolve()
+
+
+@pytest.mark.parametrize("name", ["run", "a.b", "0.5_x-1", "ä", "-a"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert named_as_folder(name) == folder_name(name) == name

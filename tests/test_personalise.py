@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,16 @@ from shepherd.config import parse_config
 from shepherd.errors import ShepherdError
 from shepherd.personal_scores import read_scores
 from shepherd.personalise import Personaliser
-from shepherd.report.personal_table import client_table, summary_table, to_csv
+from shepherd.report.personal_section import personal_figure
+from shepherd.report.personal_table import client_table, summary_table, to_csv, with_own
 from shepherd.run_directory import RunDirectory
 from shepherd.runs import execute
 from tiny_runs import tiny_values
 
 
-def finished(base: Path, root: Path, **changes: Any) -> Personaliser:
-    values = tiny_values(base, root, rounds=2, **changes)
-    values["data"] = {**values["data"], "own_test": 0.25}
+def finished(base: Path, root: Path, own_test: float = 0.25, **changes: Any) -> Personaliser:
+    values = tiny_values(base, root, **{"rounds": 2, **changes})
+    values["data"] = {**values["data"], "own_test": own_test}
     return Personaliser(execute(parse_config(values)))
 
 
@@ -51,7 +54,7 @@ def test_own_adapters_are_better_at_home_and_load_anywhere(
     assert torch.isfinite(loaded(torch.arange(1, 9)[None]).logits).all()
     assert sorted(read_scores(personaliser.run.directory), key=str) == sorted(scores, key=str)
     for table in (summary_table(scores), client_table(scores)):
-        assert table.row_count in (2, len(scores))
+        assert table.row_count in (2, len(with_own(scores)))
     assert to_csv(scores).count("\n") == len(scores) + 1
 
 
@@ -64,20 +67,87 @@ def test_what_is_done_is_not_done_again(
     assert list(personaliser.scores([1])) == first
 
 
+def test_a_run_without_anything_personal_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShepherdError, match="gives no client an adapter of its own"):
+        finished(tiny_base, tmp_path, rounds=0)
+
+
 @pytest.mark.parametrize(
-    ("changes", "own_test", "message"),
+    ("changes", "everybody"),
     [
-        ({"personalisation": "ditto"}, 0.0, "data.own_test=0.2"),
-        ({}, 0.2, "gives no client an adapter of its own"),
+        ({"personalisation": "ditto"}, False),
+        ({"personalisation": "feddpa-t"}, False),
+        ({"aggregation": "fedsa"}, False),
+        ({"aggregation": {"name": "clustered", "warmup": 1}, "rounds": 3}, False),
+        ({"personalisation": "fine_tune"}, True),
+        ({"aggregation": "fedsa", "personalisation": "fine_tune"}, True),
     ],
+    ids=["ditto", "feddpa-t", "fedsa", "clustered", "fine_tune", "fedsa, then fine_tune"],
 )
-def test_a_run_without_anything_personal_is_refused(
-    tiny_base: Path, tmp_path: Path, changes: dict[str, Any], own_test: float, message: str
+def test_who_never_took_part_is_not_among_those_with_adapters_of_their_own(
+    tiny_base: Path, tmp_path: Path, changes: dict[str, Any], everybody: bool
 ) -> None:
-    values = tiny_values(tiny_base, tmp_path, rounds=1, **changes)
-    values["data"] = {**values["data"], "own_test": own_test}
-    with pytest.raises(ShepherdError, match=message):
-        Personaliser(execute(parse_config(values)))
+    taking = {"name": "only", "clients": [0, 1, 3]}
+    personaliser = finished(tiny_base, tmp_path, participation=taking, **changes)
+    scores = list(personaliser.scores(range(5)))
+    took_part = set(personaliser.run.record.clients())
+    assert took_part == {"0", "1", "3"}
+    assert {score.client for score in with_own(scores)} == (set("01234") if everybody else took_part)
+    absent = [score for score in scores if not score.has_own]
+    assert all(score.unseen_change == 0 for score in absent)
+    caption = " ".join(str(summary_table(scores).caption).split())
+    assert ("Not counted: 2 clients" in caption and "(2, 4)" in caption) is not everybody
+    assert client_table(scores).row_count == (5 if everybody else 3)
+
+
+def test_who_uses_everybodys_adapter_does_not_dilute_the_shares(tiny_base: Path, tmp_path: Path) -> None:
+    taking = {"name": "only", "clients": [0, 1]}
+    personaliser = finished(tiny_base, tmp_path, aggregation="fedsa", participation=taking)
+    scores = list(personaliser.scores(range(5)))
+    alone = [score for score in scores if score.client in ("0", "1")]
+    rows = [[str(cell) for cell in column.cells] for column in summary_table(scores).columns]
+    assert rows == [[str(cell) for cell in column.cells] for column in summary_table(alone).columns]
+    absent = [score for score in scores if not score.has_own]
+    assert summary_table(absent).row_count == 1
+    assert "0 clients with adapters of their own" in str(summary_table(absent).title)
+
+
+def test_a_run_that_kept_nothing_to_test_on_still_gives_its_adapters(
+    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    everybody = {"name": "random", "fraction": 1.0}
+    personaliser = finished(tiny_base, tmp_path, own_test=0, aggregation="fedsa", participation=everybody)
+    assert any("data.own_test=0.2" in record.message for record in caplog.records)
+    scores = list(personaliser.scores(range(5)))
+    assert len(scores) == 5
+    assert all(score.own_change is None and score.unseen_change != 0 for score in scores)
+    own = load_file(personaliser.folder / "0" / "adapter" / "adapter_model.safetensors")
+    assert any(tensor.any() for name, tensor in own.items() if "lora_B" in name)
+    assert "No client keeps examples of its own" in " ".join(str(summary_table(scores).caption).split())
+    assert [str(column.header) for column in client_table(scores).columns] == [
+        "Client",
+        "Trained on",
+        "Unseen",
+    ]
+    assert len(personal_figure(scores).axes) == 1
+    assert to_csv(scores).count("\n") == 6
+
+
+def test_a_document_on_standard_output_has_it_to_itself(
+    tiny_base: Path, tmp_path: Path, shepherd: Any
+) -> None:
+    personaliser = finished(tiny_base, tmp_path, personalisation="fine_tune")
+    code, printed, errors = shepherd(
+        "personalise", personaliser.run.directory, "--clients", "1,3", "--format", "csv"
+    )
+    assert code == 0
+    lines = list(csv.DictReader(io.StringIO(printed)))
+    assert [line["client"] for line in lines] == ["1", "3"]
+    assert "The adapters are in" in errors
+    _, printed, errors = shepherd("personalise", personaliser.run.directory, "--clients", "1")
+    assert "The adapters are in" in printed
+    assert "report.html" in printed
+    assert "The adapters are in" not in errors
 
 
 def test_by_itself_a_client_trains_what_rests_in_a_round_with_others(tiny_base: Path, tmp_path: Path) -> None:

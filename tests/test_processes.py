@@ -7,13 +7,14 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load
 
+from shepherd.backend import LocalBackend, RoundPart, SharedBackend
 from shepherd.baselines import Alone, run_baselines
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
@@ -32,6 +33,13 @@ def test_every_piece_of_work_has_one_process_and_nobody_far_more_than_others(
     assert sorted(place for share in shares for place in share) == list(range(len(work)))
     loads = [sum(work[place] for place in share) for share in shares]
     assert max(loads) - min(loads) <= max(work, default=0) + 1e-9
+
+
+def test_tokens_are_those_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = SharedBackend(cast(LocalBackend, None), Processes(0, 2), additive=True)
+    monkeypatch.setattr(Processes, "gather", lambda _, own: [own, {**own, "tokens": 30}])
+    monkeypatch.setattr(Processes, "add_up", lambda _, accumulator: accumulator)
+    assert backend.whole(RoundPart(None, [], {}, tokens=12)).tokens == 42
 
 
 def torchrun(config: RunConfig, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -6,11 +6,12 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +23,8 @@ from filelock import FileLock
 from rich.console import Console
 
 import shepherd
-from shepherd.config import parse_config
+from shepherd.allocate import allocate
+from shepherd.config import RunConfig, parse_config
 from shepherd.coreset import Cohort, Coreset
 from shepherd.data.client_files import write_client_files
 from shepherd.data.population import ClientView
@@ -30,12 +32,12 @@ from shepherd.errors import ShepherdError
 from shepherd.federation import Observer, Selection
 from shepherd.messages import ClientJob
 from shepherd.model.adapted import AdaptedModel
-from shepherd.preparation import deal
+from shepherd.preparation import deal, prepare
 from shepherd.progress import RunProgress
 from shepherd.runs import execute, load_run
 from shepherd.state import RunState
 from shepherd.tree import Tree
-from tiny_runs import named
+from tiny_runs import adapter_bytes, named
 
 
 class Accident(Exception):
@@ -257,6 +259,42 @@ def test_a_folder_where_nothing_was_committed_is_free(tiny: dict[str, Any]) -> N
     execute(named(tiny))
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "adapter", "allocation.json"])
+@pytest.mark.parametrize("command", [execute, allocate])
+def test_a_folder_of_somebody_elses_is_not_written_into(
+    tiny: dict[str, Any], name: str, command: Callable[[RunConfig], object]
+) -> None:
+    config = named(tiny)
+    config.run.directory.mkdir(parents=True)
+    (config.run.directory / name).write_text("mine")
+    with pytest.raises(
+        ShepherdError, match=f"is no run directory, and a run would overwrite its {name}; choose"
+    ):
+        command(config)
+    assert [(path.name, path.read_text()) for path in config.run.directory.iterdir()] == [(name, "mine")]
+
+
+def test_what_allocate_has_written_a_run_may_write_again(tiny: dict[str, Any]) -> None:
+    config = named(tiny)
+    _, folder = allocate(config)
+    (folder / "notes.txt").write_text("mine")
+    execute(config)
+    assert (folder / "notes.txt").read_text() == "mine"
+    allocate(config)
+    with pytest.raises(ShepherdError, match=r"was run with allocation\.alpha=1\.0, not 2\.0"):
+        allocate(named(tiny, allocation={**tiny["allocation"], "alpha": 2.0}))
+
+
+def test_an_adapter_whose_checkpoints_are_gone_is_not_overwritten(tiny: dict[str, Any]) -> None:
+    config = named(tiny, rounds=1)
+    execute(config)
+    shutil.rmtree(config.run.directory / "checkpoints")
+    before = adapter_bytes(config)
+    with pytest.raises(ShepherdError, match="holds an adapter, and no checkpoint"):
+        execute(config)
+    assert adapter_bytes(config) == before
+
+
 def test_one_process_at_a_time(tiny: dict[str, Any]) -> None:
     wanted = named(tiny)
     wanted.run.directory.mkdir(parents=True)
@@ -375,10 +413,26 @@ def test_what_is_kept_for_own_tests_is_not_counted_as_trained_on(tiny: dict[str,
     assert facts[1]["training_rows"] == sum(map(len, deal(kept).allocated.rows))
 
 
+def test_a_small_hold_out_is_said(tiny: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    for count, said in ((2, True), (3, False)):
+        caplog.clear()
+        held_out = len(prepare(named(tiny, data={**tiny["data"], "holdout": {"count": count}})).dealt.test)
+        assert (held_out < 20) == said
+        assert (f"Only {held_out} examples are held out, so what is measured" in caplog.text) == said
+
+
 def test_nothing_held_out_is_refused(tiny: dict[str, Any]) -> None:
     tiny["data"]["holdout"] = {"name": "none"}
     with pytest.raises(ShepherdError, match=r"Nothing is held out.*set data\.holdout"):
         execute(named(tiny))
+
+
+@pytest.mark.parametrize("given", [None, 5, ["quickstart"], b"quickstart"])
+def test_what_is_no_config_is_refused_in_a_sentence(given: Any) -> None:
+    with pytest.raises(
+        ShepherdError, match=r" is no config; give a RunConfig, a mapping such as \{'rounds': 3\}, the"
+    ):
+        shepherd.run(given)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +59,32 @@ def test_what_is_resolved_builds_the_same_again() -> None:
 )
 def test_what_cannot_be_found_is_said(rule: Any, said: str) -> None:
     assert said in complaint(rule)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('raise RuntimeError("boom")', r"RuntimeError in \S*broken_plugin\.py, line 2: boom"),
+        (
+            "import not_installed",
+            r"ModuleNotFoundError in \S*broken_plugin\.py, line 2: No module named 'not_inst",
+        ),
+        ("this is no Python", r"SyntaxError: invalid syntax \(broken_plugin\.py, line 2\)"),
+        ('raise ValueError("one\\ntwo")', r"ValueError in \S*broken_plugin\.py, line 2: one$"),
+        ("import sys; sys.exit(3)", r"SystemExit in \S*broken_plugin\.py, line 2: 3"),
+        ("[].nothing", r"AttributeError in \S*broken_plugin\.py, line 2: 'list' object has no"),
+        ("pass", r"module 'broken_plugin' has no attribute 'Mine'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_sentence_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
+) -> None:
+    (tmp_path / "broken_plugin.py").write_text(f'"""Mine."""\n{source}\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
+    found = complaint("broken_plugin.Mine")
+    assert "cannot import 'broken_plugin.Mine': " in found
+    assert re.search(said, found)
 
 
 def test_strategies_are_frozen() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -43,14 +44,15 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> None:
         if config.allocation.clients > 50:
             raise ShepherdError("That many clients need more.")
         (folder / "adapter").mkdir(parents=True)
+        (folder / ".lock").touch()
         (folder / "adapter" / "adapter_config.json").touch()
         (folder / "config.yaml").write_text(config.to_yaml())
         environment = {"data": {"holdout_fingerprint": f"{config.data.rows} {config.seed}"}}
         (folder / "environment.json").write_text(json.dumps(environment))
         loss = 3 + config.adapter.rank / 10 + config.seed**2 / 100
-        (folder / "metrics.jsonl").write_text(
-            json.dumps({"round": 1, "scope": "global", "loss": loss}) + "\n"
-        )
+        sent = {"bytes_up": 1000 * config.adapter.rank, "bytes_down": 5000, "machine": {"seconds": 2.0}}
+        lines = [{"round": 1, "scope": "round", **sent}, {"round": 1, "scope": "global", "loss": loss}]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     monkeypatch.setattr("shepherd.runs.run", write)
 
@@ -158,6 +160,48 @@ def test_what_cannot_be_swept_is_refused(config: str, assignments: list[str], sa
         plan_sweep(config, assignments)
 
 
+def test_keys_that_need_one_another_change_together(config: str) -> None:
+    joined = "aggregation+training.correction"
+    plan = plan_sweep(
+        config,
+        [f"{joined}=fedavg+null,scaffold+scaffold,{{name: feddyn, alpha: 0.2}}+{{name: feddyn, alpha: 0.2}}"],
+        [0, 1],
+    )
+    found = [cell.config for cell in plan.cells[::2]]
+    corrections = [config.training.correction and config.training.correction.name for config in found]
+    assert [config.aggregation.name for config in found] == ["fedavg", "scaffold", "feddyn"]
+    assert corrections == [None, "scaffold", "feddyn"]
+    assert found[2].training.correction.alpha == 0.2
+    assert [cell.words for cell in plan.cells[:3:2]] == [
+        "aggregation+correction=fedavg+null, seed=0",
+        "aggregation+correction=scaffold+scaffold, seed=0",
+    ]
+    assert len({cell.name for cell in plan.cells}) == 6
+    assert plan.cells[0].number(joined) is None
+
+
+def test_one_value_of_joined_keys_is_a_change_to_all(config: str) -> None:
+    plan = plan_sweep(config, ["training.lr+rounds=1e-3+2", "adapter.rank=2,4"])
+    assert plan.fixed == ["training.lr=1e-3", "rounds=2"]
+    assert {(cell.config.training.lr, cell.config.rounds) for cell in plan.cells} == {(1e-3, 2)}
+
+
+@pytest.mark.parametrize(
+    ("assignments", "said"),
+    [
+        (["training.lr+rounds=1e-3+2,1e-2"], "has 2 keys, and '1e-2' is not a value for each"),
+        (["training.lr+rounds=1e+3+2"], "put a value with \\+ into quotes"),
+        (["training.lr+=1e-3+2"], "has 2 keys, and"),
+        (["training.lr+rounds=1e-3+2", "rounds=1,2"], "rounds is given twice"),
+        (["training.lr+run.name=1e-3+a,1e-2+b"], "run.name says where a run is kept"),
+        (["seed+rounds=0+1,1+2"], "cannot change together with others"),
+    ],
+)
+def test_joined_keys_that_cannot_be_are_refused(config: str, assignments: list[str], said: str) -> None:
+    with pytest.raises(ShepherdError, match=said):
+        plan_sweep(config, assignments)
+
+
 def test_seeds_names_and_sizes_that_are_none_are_refused(config: str) -> None:
     for text in ("", "0,", "a", "1.5", "-1", "0 1", "٣"):
         with pytest.raises(ShepherdError, match="give whole numbers from 0"):
@@ -165,8 +209,10 @@ def test_seeds_names_and_sizes_that_are_none_are_refused(config: str) -> None:
     assert read_seeds("0, 12") == [0, 12]
     with pytest.raises(ShepherdError, match="given twice, by --seeds and by seed="):
         plan_sweep(config, ["seed=0,1"], [2])
-    for name in ("a/b", "..", "a b"):
-        with pytest.raises(ShepherdError, match="is no folder's name"):
+    for name in ("a/b", "..", ".a", "a b"):
+        with pytest.raises(
+            ShepherdError, match=f"cannot be called '{re.escape(name)}': a folder's name is made of"
+        ):
             plan_sweep(config, [], name=name)
     many = ",".join(map(str, range(1, MOST_CELLS // 2 + 2)))
     with pytest.raises(ShepherdError, match="1,002 cells, more than 1,000"):
@@ -220,6 +266,11 @@ def test_the_results_are_means_over_seeds(config: str) -> None:
         assert line["seeds"] == "3"
         assert float(line["loss_mean"]) == pytest.approx(statistics.mean(own))
         assert float(line["loss_sd"]) == pytest.approx(statistics.stdev(own))
+        assert float(line["bytes_up_mean"]) == 1000 * int(line["rank"])
+        assert float(line["bytes_down_mean"]) == 5000
+    written = (plan.folder / "table.md").read_text()
+    assert "| Time | Up | Down |" in written
+    assert "| 2.0 s | 2.00 KB | 5.00 KB |" in written
     assert "| 1 | 3 | **3.133 ± 0.049** |" in (plan.folder / "table.md").read_text()
     assert (plan.folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
     kept = json.loads((plan.folder / "sweep.json").read_text())
@@ -272,8 +323,21 @@ def test_the_command_lists_runs_and_says_what_failed(shepherd: Callable[..., Any
     assert "The sweep" in printed
     assert "table.md, table.csv, sweep.png" in printed
     assert "shepherd: 1 of 2 cells failed, the first of them thus: That many clients need more." in errors
+    assert "shepherd compare" not in printed  # of one seed there is nothing to pair
     assert "2 cells, 1 to run." in shepherd(*arguments, "--dry-run")[1]
     code, _, errors = shepherd("sweep", config, "--seeds", "0,x")
     assert code == 2
     assert "give whole numbers from 0" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.usefixtures("instant")
+def test_the_end_says_which_command_pairs_the_seeds(shepherd: Callable[..., Any], config: str) -> None:
+    code, printed, _ = shepherd("sweep", config, "adapter.rank=2,1", "--seeds", "0,1")
+    assert code == 0
+    assert "`shepherd compare --seeds` pairs the seeds" in " ".join(printed.split())
+    (said,) = re.findall(r"^Differences paired by seed.*: shepherd (compare .*)$", printed, re.MULTILINE)
+    assert said.endswith("tiny-sweep --seeds --against rank-2_seed-0")
+    code, printed, _ = shepherd(*shlex.split(said))
+    assert code == 0
+    assert "Difference in loss to rank-2, paired by seed" in printed

@@ -12,6 +12,7 @@ from shepherd.data.heterogeneity import Heterogeneity
 from shepherd.files import write_atomically, write_json
 from shepherd.preparation import deal
 from shepherd.report.heterogeneity_figure import heterogeneity_figure
+from shepherd.run_directory import RunDirectory
 
 
 def allocate(config: RunConfig) -> tuple[Heterogeneity, Path]:
@@ -24,8 +25,20 @@ def allocate(config: RunConfig) -> tuple[Heterogeneity, Path]:
     Path
         The run directory, with ``clients/`` (one JSONL file each, and the hold-out; not for more than
         10,000 clients), ``allocation.json``, ``heterogeneity.csv`` and ``heterogeneity.png``.
+
+    Raises
+    ------
+    ShepherdError
+        If the run directory holds a run of another config, or what is not ours.
     """
-    dealt, folder = deal(config), config.run.directory
+    directory = RunDirectory(config.run.directory)
+    directory.open(config, resume=True)
+    with directory.held():
+        return _write(config, directory.path), directory.path
+
+
+def _write(config: RunConfig, folder: Path) -> Heterogeneity:
+    dealt = deal(config)
     found = dealt.heterogeneity()
     if not found.sampled:  # nobody wants a million files
         write_client_files(folder / "clients", dealt.train, dealt.test, dealt.allocated)
@@ -34,7 +47,7 @@ def allocate(config: RunConfig) -> tuple[Heterogeneity, Path]:
     picture = io.BytesIO()
     heterogeneity_figure(found).savefig(picture, format="png", dpi=150, bbox_inches="tight")
     write_atomically(folder / "heterogeneity.png", picture.getvalue())
-    return found, folder
+    return found
 
 
 def _as_csv(found: Heterogeneity) -> str:

@@ -51,12 +51,15 @@ class RoundPart:
         What stateful clients keep, by number.
     sketches : mapping of str to Tensor
         What the participation remembers of updates, by number.
+    tokens : int
+        Tokens that were trained on, whether the updates are used in this round, later, or never.
     """
 
     accumulator: Any
     lines: list[dict[str, Any]]
     kept: Mapping[str, Tree]
     sketches: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,13 @@ class SharedBackend:
         """Put the processes' parts together."""
         if not self.additive:
             return part
-        own = {"lines": part.lines, "kept": part.kept, "sketches": part.sketches}
+        own = {"lines": part.lines, "kept": part.kept, "sketches": part.sketches, "tokens": part.tokens}
         gathered = self.processes.gather(own)
         lines = [line for other in gathered for line in other["lines"]]
         kept = {client: tree for other in gathered for client, tree in other["kept"].items()}
         sketches = {client: sketch for other in gathered for client, sketch in other["sketches"].items()}
-        return RoundPart(self.processes.add_up(part.accumulator), lines, kept, sketches)
+        tokens = sum(other["tokens"] for other in gathered)
+        return RoundPart(self.processes.add_up(part.accumulator), lines, kept, sketches, tokens)
 
     def _share(self, jobs: Sequence[ClientJob]) -> list[int]:
         return self.processes.share([float(self.local.population.sizes[job.client]) for job in jobs])

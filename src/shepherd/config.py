@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from shepherd.aggregation import AggregationChoice, FedAvg
 from shepherd.capacity import CapacityChoice, Uniform
@@ -18,16 +18,19 @@ from shepherd.data.allocation import AllocationChoice, Dirichlet
 from shepherd.data.holdout import HoldoutChoice, PerCategory
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.evaluate import EvaluationConfig
+from shepherd.files import named_as_folder
 from shepherd.model.base import BaseModelConfig
 from shepherd.model.kinds import AdapterChoice, Lora
 from shepherd.participation import ParticipationChoice, Random
 from shepherd.personalisation import PersonalisationChoice
-from shepherd.settings import Settings, checked, missing_space, nearest
+from shepherd.settings import SECRET, Settings, checked, missing_space, nearest
 from shepherd.simulation import SystemChoice
 from shepherd.strategy import OneOf, Strategy
 from shepherd.training import Engine, TrainingChoice
 from shepherd.transforms import TransformChoice
 
+#: Letters of an override that are told, at most.
+_SHOWN = 60
 PRESETS = resources.files("shepherd") / "assets" / "presets"
 
 
@@ -42,7 +45,7 @@ class DataConfig(Settings):
         Which of the file's columns is the ``instruction``, ``response``, ``context``, ``category``, ``rejected``;
         the usual layouts are recognised without it.
     rows : int, optional
-        Use only the first so many rows.
+        Use only the first so many rows, in the file's order: of a file sorted by category, few categories.
     prompt : str or mapping
         ``alpaca``, ``plain``, ``chat`` (the tokenizer's own), a template file, or a template.
     loss_on : str
@@ -73,7 +76,7 @@ class PlaceConfig(Settings):
     root : str
         The folder of all runs.
     name : str
-        The run's folder in it.
+        The run's folder in it: letters, digits, ``.``, ``_`` and ``-``, the first of them no ``.``.
     keep_checkpoints : int
         How many of the last committed rounds are kept.
     trackers : list of str
@@ -85,7 +88,7 @@ class PlaceConfig(Settings):
     """
 
     root: str = "runs"
-    name: str = Field("run", pattern=r"^[\w.-]+$")
+    name: Annotated[str, AfterValidator(named_as_folder)] = "run"
     keep_checkpoints: int = Field(2, gt=0)
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = []
     threads: int | None = Field(None, gt=0)
@@ -104,6 +107,9 @@ class PlaceConfig(Settings):
 
 class RunConfig(Settings):
     """A whole run. Every field has a default; a preset or a YAML file sets what it cares about.
+
+    Made in Python of values that cannot be, it raises pydantic's ``ValidationError``, a ``ValueError``; `load_config`,
+    and `shepherd.run` of a mapping, say the first mistake in a sentence, as `ShepherdError`.
 
     Attributes
     ----------
@@ -149,6 +155,11 @@ class RunConfig(Settings):
         """Whether the server needs to know how many examples of each category every client has."""
         return self.participation.asks_categories or self.aggregation.asks_categories
 
+    @property
+    def gives_own(self) -> bool:
+        """Whether clients come to adapters of their own."""
+        return self.personalisation is not None or self.aggregation.leaves_own
+
     def resolved(self) -> dict[str, Any]:
         """Return the full config as plain values: `parse_config` of it gives this config again."""
         return self.model_dump(mode="json")
@@ -185,14 +196,40 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:
     ShepherdError
         For a file or preset that is not there, YAML that is none, or a key or value that is wrong.
     """
-    values = read_values(source)
     # Names first: who changes an algorithm and one of its settings means the new one's, in whatever order.
-    for override in sorted(overrides, key=lambda text: not text.partition("=")[0].strip().endswith(".name")):
+    ordered = sorted(overrides, key=lambda text: not text.partition("=")[0].strip().endswith(".name"))
+    stages = [read_values(source)]
+    for override in ordered:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ShepherdError(f"'{override}' is no override; write key=value, e.g. training.lr=1e-3.")
-        _assign(values, key.strip(), _scalar(text), override)
-    return parse_config(values, source)
+        stages.append(dict(stages[-1]))
+        _assign(stages[-1], key.strip(), _scalar(text), override)
+    try:
+        return parse_config(stages[-1], source)
+    except ShepherdError as error:
+        first = _first_with(str(error), stages, source)
+        if first == 0:
+            raise
+        mistake = str(error).removeprefix(source)
+        raise ShepherdError(f"{_override_in_words(ordered[first - 1])}{mistake}") from None
+
+
+def _first_with(mistake: str, stages: Sequence[Mapping[str, Any]], source: str) -> int:
+    """Return which of the stages, the last of which has a mistake, is the first that has it."""
+    for number, values in enumerate(stages):
+        try:
+            parse_config(values, source)
+        except ShepherdError as error:
+            if str(error) == mistake:
+                return number
+    raise AssertionError("the last one has it")
+
+
+def _override_in_words(override: str) -> str:
+    """Name an override: by its key alone where it is long, or its value may hold a password or a key."""
+    whole = len(override) <= _SHOWN and not SECRET.search(override)
+    return f"The override {override}" if whole else f"The override of {override.partition('=')[0].strip()}"
 
 
 def parse_config(values: Mapping[str, Any], source: str = "the config") -> RunConfig:
@@ -207,7 +244,8 @@ def read_values(source: str, presets: Traversable = PRESETS) -> dict[str, Any]:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ShepherdError(f"Cannot read the config {source}: {error}.") from error
+            said = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise ShepherdError(f"Cannot read the config {source}: {said[:1].lower()}{said[1:]}.") from error
     elif source in preset_names(presets):
         text = preset_text(source, presets)
     else:

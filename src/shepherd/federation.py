@@ -133,6 +133,7 @@ class Federation:
             figures,
             end - began,
             chosen - began,
+            whole.tokens,
             config.training.loss_over,
         )
         evaluated = self.evaluate(adapter, opening.number, config.aggregation.residual(found.state))
@@ -227,9 +228,11 @@ class Federation:
         shares = config.aggregation.shares(opening.candidates, state.aggregation)
         updates: Iterable[ClientUpdate] = self._healthy(self.backend.train(jobs), opening)
         kept, sketches, lines = {}, {}, []
-        arrived = None
+        arrived, tokens = None, 0
         if config.system is not None:
             trained = list(updates)
+            # Trained here and now, though some arrive in a later round or never.
+            tokens = sum(update.tokens for update in trained)
             arrived = self._arrived(trained, invited, opening)
             kept = {
                 str(own.client): own.state for own in trained if own.state and own.client in arrived.keeping
@@ -241,8 +244,10 @@ class Federation:
             if shares is not None:
                 counted = replace(counted, share=shares[update.client])
             accumulator = config.aggregation.accumulate(accumulator, counted)
-            if update.state and arrived is None:
-                kept[str(update.client)] = update.state
+            if arrived is None:
+                tokens += update.tokens
+                if update.state:
+                    kept[str(update.client)] = update.state
             sketch = config.participation.sketch(update.update, config.seed)
             if sketch is not None:
                 sketches[str(update.client)] = sketch
@@ -254,7 +259,7 @@ class Federation:
             if arrived is not None:
                 lines[-1].update(arrived.clients.get(update.client, {}))
             self._tell("client", lines[-1])
-        return RoundPart(accumulator, lines, kept, sketches), arrived
+        return RoundPart(accumulator, lines, kept, sketches, tokens), arrived
 
     def _arrived(self, updates: Sequence[ClientUpdate], invited: Invited, opening: Opening) -> Arrived:
         """Ask the simulated system what of a round's updates the server gets now."""

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from shepherd.errors import ShepherdError
 
+_FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
@@ -45,8 +47,27 @@ def _sync(path: Path) -> None:
 
 
 def folder_name(name: str) -> str:
-    """Return a name as the name of a folder: letters, digits, ``.``, ``_`` and ``-`` stay, all else becomes ``_``."""
-    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    """Return a name as the name of a folder: letters, digits, ``.``, ``_`` and ``-`` stay, all else becomes ``_``.
+
+    So does a ``.`` that comes first: ``..`` would be the folder above.
+    """
+    kept = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    return f"_{kept[1:]}" if kept.startswith(".") else kept
+
+
+def named_as_folder(name: str) -> str:
+    """Return a name that somebody gave to a folder, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is not made of letters, digits, ``.``, ``_`` and ``-``, or begins with ``.``: it may lead elsewhere.
+    """
+    if not _FOLDER_NAME.fullmatch(name):
+        raise ValueError(
+            "a folder's name is made of letters, digits, '.', '_' and '-', and begins with no '.'"
+        )
+    return name
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -92,6 +92,7 @@ def round_line(
     figures: Mapping[str, float | None],
     seconds: float,
     selection_seconds: float,
+    trained_tokens: int,
     loss_over: str = "response_tokens",
 ) -> Line:
     """Sum a round up.
@@ -111,9 +112,12 @@ def round_line(
         What the strategies say of the round.
     seconds, selection_seconds : float
         Wall-clock time of the whole, and of choosing.
+    trained_tokens : int
+        Tokens that were trained on in that time, those of clients whose updates are not used included.
     loss_over : str
         The count that a training loss is a mean over.
     """
+    training_seconds = seconds - selection_seconds
     totals = {key: sum(line[key] for line in clients) for key in _SUMMED}
     for key in ("bytes_up", "bytes_down"):
         totals[key] += sum(line[key] for line in others)
@@ -129,7 +133,7 @@ def round_line(
         "machine": {
             "seconds": seconds,
             "selection_seconds": selection_seconds,
-            "tokens_per_second": totals["tokens"] / seconds,
+            "tokens_per_second": trained_tokens / training_seconds if training_seconds > 0 else 0.0,
             "peak_memory_bytes": peak_memory_bytes(),
         },
     }

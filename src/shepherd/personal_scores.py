@@ -24,30 +24,36 @@ class PersonalScore:
         Examples it trains on.
     own_test : int
         Examples of its own that it tests on.
-    own_loss_shared, own_loss_personal : float
-        Everybody's adapter and its own, on those.
+    own_loss_shared, own_loss_personal : float, optional
+        Everybody's adapter and its own, on those; None where there are none.
     unseen_loss_shared, unseen_loss_personal : float
         The same on the run's hold-out.
     own_weight, unseen_weight : float, optional
         Where everybody's adapter and its own are mixed: what its own counts there, in the mean over the examples.
     peft_weight : float, optional
         What it counts in the adapter that is kept for PEFT, which has one weight for all examples.
+    has_own : bool
+        Whether the client has come to an adapter of its own; where that happens in the rounds, who never took part in
+        one has everybody's.
     """
 
     client: str
     trained_on: int
     own_test: int
-    own_loss_shared: float
-    own_loss_personal: float
+    own_loss_shared: float | None
+    own_loss_personal: float | None
     unseen_loss_shared: float
     unseen_loss_personal: float
     own_weight: float | None = None
     unseen_weight: float | None = None
     peft_weight: float | None = None
+    has_own: bool = True
 
     @property
-    def own_change(self) -> float:
+    def own_change(self) -> float | None:
         """What becomes of the loss on its own test; below zero its own adapter is the better one."""
+        if self.own_loss_personal is None or self.own_loss_shared is None:
+            return None
         return self.own_loss_personal - self.own_loss_shared
 
     @property

@@ -1,5 +1,7 @@
 """After a run: every client's own adapter, tested on what the client itself holds and on what nobody has seen.
 
+Of a run that kept nothing of what clients hold (data.own_test) the adapters are made, too, and tested on the latter.
+
 A personal model that is better on its own examples and worse on unseen ones has overfitted, so both are said.
 """
 
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+
+import torch
 
 from shepherd.client import ClientSide, own_adapter
 from shepherd.config import RunConfig
@@ -31,7 +35,7 @@ class Personaliser:
     Parameters
     ----------
     run : Run
-        A finished run whose config keeps some of every client's examples for its own test.
+        A finished run that gives clients adapters of their own.
 
     Attributes
     ----------
@@ -41,7 +45,7 @@ class Personaliser:
     Raises
     ------
     ShepherdError
-        If there is no own test, the run gives nobody an adapter of its own, or it is not finished.
+        If the run gives nobody an adapter of its own, or it is not finished.
     """
 
     def __init__(self, run: Run) -> None:
@@ -68,14 +72,13 @@ class Personaliser:
         return self._prepared.dealt.allocated.number_of(name)
 
     def scores(self, clients: Sequence[int]) -> Iterator[PersonalScore]:
-        """Yield the score of each client that has an own test; what was done before is not done again."""
+        """Yield the score of each client; what was done before is not done again."""
         done = {score.client: score for score in read_scores(self.run.directory)}
         for client in clients:
             name = self.clients[client]
-            if name not in done and len(self._prepared.dealt.own_tests[client]):
+            if name not in done:
                 done[name] = self._score(client)
-            if name in done:
-                yield done[name]
+            yield done[name]
 
     def _score(self, client: int) -> PersonalScore:
         """Make one client's own adapter, keep it as PEFT reads it, and test it."""
@@ -85,25 +88,37 @@ class Personaliser:
         directory = RunDirectory(client_folder(self.run.directory, self.clients[client]))
         beneath = residual if own.beneath is None else own.beneath
         directory.write_adapter(own.adapter, model.peft_config(), beneath, model.exported(own.adapter))
-        rows = self._prepared.dealt.own_tests[client]
-        examples, unseen = load(self._prepared.examples, rows), self._unseen
+        everybodys, unseen = OwnModel(adapter=state.adapter), self._unseen
         if self._shared_unseen is None:
-            self._shared_unseen = OwnModel(adapter=state.adapter).test(model, unseen)
-        on_own, on_unseen = own.test(model, examples), own.test(model, unseen)
+            self._shared_unseen = everybodys.test(model, unseen)
+        rows = self._prepared.dealt.own_tests[client]
+        examples = load(self._prepared.examples, rows)
+        shared, personal = (one.test(model, examples) if examples else None for one in (everybodys, own))
+        on_unseen = own.test(model, unseen)
         score = PersonalScore(
             client=self.clients[client],
             trained_on=int(self._prepared.population.sizes[client]),
             own_test=len(rows),
-            own_loss_shared=OwnModel(adapter=state.adapter).test(model, examples).loss,
-            own_loss_personal=on_own.loss,
+            own_loss_shared=shared.loss if shared else None,
+            own_loss_personal=personal.loss if personal else None,
             unseen_loss_shared=self._shared_unseen.loss,
             unseen_loss_personal=on_unseen.loss,
-            own_weight=on_own.weight,
+            own_weight=personal.weight if personal else None,
             unseen_weight=on_unseen.weight,
             peft_weight=own.weight,
+            has_own=self._has_own(client),
         )
         write_score(self.run.directory, score)  # after the adapter: what has a score is done
         return score
+
+    def _has_own(self, client: int) -> bool:
+        """Say whether a client has come to an adapter of its own: all that train after the rounds have."""
+        personalisation, job = self.config.personalisation, self._opening.job(client, self.config.rounds + 1)
+        if personalisation and personalisation.afterwards(self.config.training) is not None:
+            return True
+        kept, everybodys = job.kept("training"), self._state.adapter
+        left = bool(self._opening.scope(client, self._side).own.shapes) and "own" in kept
+        return left or "personal" in kept or not torch.equal(job.adapter.vector, everybodys.vector)
 
     def _own_model(self, client: int) -> OwnModel:
         """Return what one client computes with, its own adapter trained where that is how it comes about."""
@@ -143,13 +158,8 @@ class Personaliser:
 
 
 def _refuse_impersonal(config: RunConfig) -> None:
-    if config.data.own_test == 0:
-        raise ShepherdError(
-            "The run kept none of the clients' examples to test their own adapters on; run it with "
-            "data.own_test=0.2, or another share."
-        )
-    if config.personalisation is None and not config.aggregation.leaves_own:
+    if not config.gives_own:
         raise ShepherdError(
             "The run gives no client an adapter of its own; run it with personalisation.name=fine_tune, ditto, "
-            "feddpa-f or feddpa-t, or aggregation.name=fedsa."
+            "feddpa-f or feddpa-t, or aggregation.name=fedsa or clustered."
         )

@@ -26,6 +26,8 @@ from shepherd.model.adapted import AdaptedModel
 from shepherd.model.base import load_base
 
 log = logging.getLogger(__name__)
+#: A hold-out of fewer examples is called small.
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ def prepare(config: RunConfig) -> Prepared:
         raise ShepherdError(
             "Nothing is held out, so there would be nothing to evaluate on; set data.holdout, "
             "e.g. data.holdout.name=fraction data.holdout.fraction=0.05."
+        )
+    if len(dealt.test) < _FEW:
+        log.warning(
+            "Only %d examples are held out, so what is measured on them is rough; hold out more with data.holdout.",
+            len(dealt.test),
         )
     config.training.check_data(dealt.train)
     names = dealt.allocated.names

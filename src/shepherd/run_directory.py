@@ -23,6 +23,7 @@ from shepherd.model.exported import write_exported
 from shepherd.state import RunState, drop_uncommitted, filed_state, has_state, load_state, save_state
 from shepherd.tree import Tree
 
+_LOCK = ".lock"
 #: Differences between two configs that are told.
 _SHOWN = 2
 
@@ -59,8 +60,8 @@ class RunDirectory:
         Raises
         ------
         ShepherdError
-            If there is a run already and `resume` is off, if it is of another config, or if the folder
-            cannot be written.
+            If there is a run already and `resume` is off, if it is of another config, if something else is kept
+            there that a run would overwrite, or if the folder cannot be written.
         """
         if self.holds_a_run:
             if not resume:
@@ -69,10 +70,34 @@ class RunDirectory:
                     "another run.name."
                 )
             self._check_same(config)
+        else:
+            self._refuse_others_files(resume)
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def _refuse_others_files(self, resume: bool) -> None:
+        """Refuse to overwrite what no run of ours has left here, and an adapter whose checkpoints were deleted."""
+        others = [self.path / name for name in ("environment.json", "allocation.json", "report.html")]
+        written = [
+            self.config,
+            self.metrics,
+            self.answers,
+            self.selection,
+            self.checkpoints,
+            self.adapter,
+            *others,
+        ]
+        found = [path.name for path in written if path.exists()]
+        if found and not (self.path / _LOCK).exists():
+            raise ShepherdError(
+                f"{self.path} is no run directory, and a run would overwrite its {found[0]}; choose another run.name."
+            )
+        if self.adapter.exists() and not resume:
+            raise ShepherdError(
+                f"{self.path} holds an adapter, and no checkpoint to go on from; choose another run.name."
+            )
 
     def write_config(self, config: RunConfig) -> None:
         """Write the resolved config, from which the run can be repeated."""
@@ -88,7 +113,7 @@ class RunDirectory:
             If another process is at it.
         """
         taken = f"{self.path} is in use by another shepherd; wait for it to end, or choose another run.name."
-        with held(self.path / ".lock", taken):
+        with held(self.path / _LOCK, taken):
             self._sweep()
             yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ from shepherd.state import RunState
 from shepherd.surroundings import parameters, surroundings
 from shepherd.torchrun import started_by_torchrun
 from shepherd.trackers import start_trackers
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def _execute(
     with start_trackers(config) as trackers:
         federation = _federation(config, prepared, directory, processes, [*own, *trackers, *observers])
         if state is None:
+            _warn_untested(config)
             directory.write("environment.json", _environment(config, prepared))
             directory.write("allocation.json", prepared.dealt.heterogeneity().to_dict())
             state = federation.begin(prepared.model.initial)
@@ -141,6 +145,15 @@ def _execute(
     directory.write_adapter(state.adapter, model.peft_config(), residual, model.exported(state.adapter))
     processes.wait()
     return Run(directory.path, config)
+
+
+def _warn_untested(config: RunConfig) -> None:
+    """Say before hours of training what can no longer be had after them."""
+    if config.gives_own and config.data.own_test == 0:
+        log.warning(
+            "Clients come to adapters of their own, and keep no examples to test them on; with data.own_test=0.2 each "
+            "would keep a fifth."
+        )
 
 
 class _SelectionSketcher(Observer):
@@ -185,9 +198,20 @@ def load_run(path: str | Path) -> Run:
 
 
 def as_config(config: RunConfig | Mapping[str, Any] | str | Path) -> RunConfig:
-    """Return the config that is meant."""
+    """Return the config that is meant.
+
+    Raises
+    ------
+    ShepherdError
+        If it is none of these, there is no such preset or file, or naming the first mistake in it.
+    """
     if isinstance(config, RunConfig):
         return config
+    if not isinstance(config, Mapping | str | Path):
+        raise ShepherdError(
+            f"{config!r:.60} is no config; give a RunConfig, a mapping such as {{'rounds': 3}}, the name of a preset, "
+            "or the path of a YAML file."
+        )
     return parse_config(config) if isinstance(config, Mapping) else load_config(str(config))
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from shepherd.errors import ShepherdError
 
 #: Web addresses, which may hold a password, and a place where people paste their key.
-_SECRET = re.compile(r"://|@|key_variable")
+SECRET = re.compile(r"://|@|key_variable")
 #: What YAML reads as one word, where a person meant a key and its value; not a web address or a drive.
 _NO_SPACE = re.compile(r"[A-Za-z_.]+:(?![/\\])\S")
 
@@ -64,18 +66,31 @@ def first_mistake(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "not_given":
         return _not_given(first["loc"], **first["ctx"])
-    key, message = ".".join(map(str, first["loc"])), first["msg"]
-    message = message.removeprefix("Value error, ").rstrip(".")
-    given = first.get("input")
-    tells = isinstance(given, str | int | float | list) and not _SECRET.search(f"{key} {given}")
+    key, given = _place(first["loc"]), first.get("input")
+    secret = SECRET.search(f"{key} {given}")
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] in ("list_type", "tuple_type"):
+        message = "this is a list" + ("" if secret else f", e.g. {_listed(given)}")
+    tells = isinstance(given, str | int | float | list) and not secret
     shown = f" (given: {given!r})" if tells else ""
     end = "" if message.endswith("?") and not shown else "."
     return f"{key + ': ' if key else ''}{message[:1].lower()}{message[1:]}{shown}{end}"
 
 
+def _place(keys: Sequence[int | str]) -> str:
+    """Return keys and places in lists as people write them: transforms[0].bits."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+def _listed(value: Any) -> str:
+    """Return a value as the list that it should have been."""
+    values = [word.strip() for word in value.split(",")] if isinstance(value, str) else [value]
+    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=math.inf).strip()
+
+
 def _not_given(place: tuple[int | str, ...], key: str, example: str) -> str:
     """Say that a key has no value and, where one is known, what a value looks like."""
-    whole = ".".join(map(str, (*place, key)))
+    whole = _place((*place, key))
     # What is in a list has no key of its own on the command line.
     listed = any(isinstance(part, int) for part in place)
     shown = f"{key}: {example}" if listed else f"{whole}={example}"

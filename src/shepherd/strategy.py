@@ -8,12 +8,15 @@ into a config field that also takes somebody else's class by its dotted path.
 from __future__ import annotations
 
 import importlib
+import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from shepherd.errors import first_line
 from shepherd.settings import Settings, missing_space, nearest
 
 __all__ = ["OneOf", "Strategy", "nearest", "one_of"]
@@ -66,14 +69,10 @@ class OneOf:
         if name in table:
             return table[name]
         if "." not in name:
-            what = self.kind.__name__.lower()
+            what = self.kind.__name__.removesuffix("Kind").lower()
             known = missing_space(name) or nearest(name, list(table))
             raise ValueError(f"there is no {what} called '{name}'{known}")
-        module, _, attribute = name.rpartition(".")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"cannot import '{name}': {error}") from error
+        found = _imported(name)
         if not (isinstance(found, type) and issubclass(found, self.kind)):
             raise ValueError(f"'{name}' is not a subclass of shepherd's {self.kind.__name__}")
         return found
@@ -85,6 +84,28 @@ class OneOf:
         if not isinstance(value, dict):
             return value
         return self.find(str(value.get("name", self.default))).model_validate(value)
+
+
+def _imported(path: str) -> Any:
+    """Return what a dotted path leads to; whatever its module does wrong is said with the place."""
+    module, _, attribute = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        no_module = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        no_attribute = isinstance(error, AttributeError) and error.obj is sys.modules.get(module)
+        kind = "" if no_module or no_attribute else f"{type(error).__name__}{_place(error)}: "
+        raise ValueError(f"cannot import '{path}': {kind}{first_line(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and the line that an error comes from, as words behind its kind."""
+    if isinstance(error, SyntaxError):
+        return ""  # says it itself
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")
+    ]
+    return f" in {frames[-1].filename}, line {frames[-1].lineno}"
 
 
 def one_of(kind: type[Strategy], *classes: type[Strategy]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from shepherd.config import RunConfig
 from shepherd.machine import describe_machine, git_commit, versions
 from shepherd.model.adapted import AdaptedModel
+from shepherd.model.role import Role
 
 
 def surroundings(config: RunConfig, model: AdaptedModel, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,8 +27,9 @@ def surroundings(config: RunConfig, model: AdaptedModel, data: Mapping[str, Any]
     -------
     dict
         ``versions``, ``machine``, ``git_commit``, ``data``, ``base_model``, ``parameters``, how many are frozen
-        and how many are trained, and ``adapter``, whether it leaves the base as it is until it is trained. What
-        only some runs rest on is added to it.
+        and how many are trained, and ``adapter``, whether it leaves the base as it is until it is trained, whether
+        clients come to one of their own, and how many of its parameters never leave their client. What only some
+        runs rest on is added to it.
     """
     frozen, trainable = parameters(config, model)
     return {
@@ -41,8 +43,22 @@ def surroundings(config: RunConfig, model: AdaptedModel, data: Mapping[str, Any]
             "dtype": str(model.base.model.dtype).removeprefix("torch."),
         },
         "parameters": {"frozen": frozen, "trainable": trainable},
-        "adapter": {"starts_at_base": config.adapter.starts_at_base},
+        "adapter": {
+            "starts_at_base": config.adapter.starts_at_base,
+            "gives_own": config.gives_own,
+            "own_parameters": own_parameters(config, model),
+        },
     }
+
+
+def own_parameters(config: RunConfig, model: AdaptedModel) -> int:
+    """Return how many of the adapter's parameters the aggregation leaves to each client, in any round of the run."""
+    layout, rounds = model.layout, range(max(1, config.rounds))
+    return sum(
+        size
+        for name, size in zip(layout.names, layout.sizes, strict=True)
+        if any(config.aggregation.role(name, round) is Role.OWN for round in rounds)
+    )
 
 
 def parameters(config: RunConfig, model: AdaptedModel) -> tuple[int, int]:

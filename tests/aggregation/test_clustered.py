@@ -10,6 +10,7 @@ from lora_rounds import START, lora
 
 from shepherd.aggregation import Clustered
 from shepherd.aggregation.clustered import best_clusters, distances
+from shepherd.errors import ShepherdError
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter
 from shepherd.model.lora_pairs import pairs_of
@@ -93,3 +94,10 @@ def test_the_order_of_the_clients_changes_nothing_but_rounding() -> None:
     one, _ = warm(Clustered(warmup=1), [cohort, cohort])
     other, _ = warm(Clustered(warmup=1), [cohort[::-1], cohort[::-1]])
     assert torch.allclose(one.vector, other.vector, atol=1e-5)
+
+
+@pytest.mark.parametrize("clients", [1, 2])
+def test_too_few_clients_to_cluster_are_refused(clients: int) -> None:
+    with pytest.raises(ShepherdError, match=f"there are only {clients}; allocate at least 3, or choose"):
+        Clustered().init(START, clients)
+    assert Clustered().init(START, 3)["adapters"] == {}

@@ -124,6 +124,14 @@ def test_afl_needs_everybody() -> None:
     parse_config({"aggregation": "afl", "participation": {"name": "random", "fraction": 1}})
 
 
+def test_afl_takes_a_count_of_everybody_where_the_config_knows_how_many_there_are() -> None:
+    everybody = {"name": "random", "count": 8}
+    parse_config({"aggregation": "afl", "participation": everybody, "allocation": {"clients": 8}})
+    for allocation in ({"clients": 9}, {"name": "by_field"}):
+        with pytest.raises(ShepherdError, match="afl needs every client in every round"):
+            parse_config({"aggregation": "afl", "participation": everybody, "allocation": allocation})
+
+
 def test_afl_is_named_as_a_way_out_only_where_it_is_one() -> None:
     for values in ({"aggregation": "rolora", "system": "fedbuff"}, {"aggregation": "ffa", "adapter": "ia3"}):
         with pytest.raises(ShepherdError, match="choose another aggregation: fedavg") as refused:

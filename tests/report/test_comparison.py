@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from shepherd.errors import ShepherdError
-from shepherd.report.comparison import Comparison, compare
+from shepherd.report.comparison import Comparison, Row, compare
 from shepherd.report.comparison_table import (
     category_table,
     comparison_table,
+    cost_table,
     document_tables,
     to_csv,
     to_markdown,
@@ -92,6 +93,25 @@ def test_the_terminal_table_fits_and_marks_the_best(comparison: Comparison) -> N
     assert [getattr(cell, "style", "") for cell in losses] == ["", "", "", "", "bold"]
 
 
+def test_all_that_print_like_the_best_are_marked_and_none_where_all_do(comparison: Comparison) -> None:
+    ours, near, worse = comparison.rows[:3]
+    rows = [
+        replace(ours, loss=3.0001, best_loss=3.0001, best_round=2),
+        replace(near, loss=3.0004, best_loss=3.0004, best_round=7),
+        replace(worse, loss=3.1, best_loss=3.1),
+    ]
+    assert [_bold(rows, heading) for heading in ("Loss", "Best (round)")] == [[True, True, False]] * 2
+    assert _bold(rows[:2], "Loss") == _bold(rows[:1], "Loss") * 2 == [False, False]
+    dashed = [replace(row, perplexity=value) for row, value in zip(rows, (20.0, None, 21.0), strict=True)]
+    assert _bold(dashed, "Perplexity") == [True, False, False]
+
+
+def _bold(rows: list[Row], heading: str) -> list[bool]:
+    table = comparison_table(Comparison(rows))
+    (column,) = (column for column in table.columns if str(column.header) == heading)
+    return [getattr(cell, "style", "") == "bold" for cell in column.cells]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 400])
 def test_many_models_are_shown_in_parts_that_fit_without_breaking_a_word(
     comparison: Comparison, width: int
@@ -132,7 +152,17 @@ def test_markdown_escapes_names(comparison: Comparison) -> None:
     )
     assert "| a\\|b &lt;i> [bold]x |" in text
     widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
-    assert len(widths) == 2  # one for the overall table, one for those by category
+    assert len(widths) == 3  # the overall table, the costs, and those by category
+
+
+def test_what_every_model_cost_has_its_bytes_and_baselines_send_none(comparison: Comparison) -> None:
+    columns = {str(column.header): list(map(str, column.cells)) for column in cost_table(comparison).columns}
+    assert columns["Model"] == [row.label for row in comparison.rows]
+    assert columns["Up"] == columns["Down"] == ["12.0 MB", "–", "–", "–", "–"]
+    assert columns["Time"] == ["1 min 20 s", "–", "1 min 20 s", "1 min 20 s", "1 min 20 s"]
+    lines = list(csv.DictReader(io.StringIO(to_csv(comparison))))
+    assert [line["bytes_up"] for line in lines] == ["12000000", "", "", "", ""]
+    assert [line["round_seconds"] for line in lines] == ["80.0", "", "80.0", "80.0", "80.0"]
 
 
 def test_csv_holds_every_figure_unrounded(comparison: Comparison) -> None:
@@ -186,7 +216,7 @@ def test_latex_is_a_float_with_booktabs_rules(comparison: Comparison) -> None:
         assert text.count(f"\\begin{{{part}}}") == text.count(f"\\end{{{part}}}") == 1
     assert text.count("{") == text.count("}")
     labels = re.findall(r"\\label\{(.*?)\}", latex(document_tables(comparison)))
-    assert len(labels) == len(set(labels)) == 3
+    assert len(labels) == len(set(labels)) == 4
 
 
 def test_latex_keeps_rows_and_signs_apart(comparison: Comparison) -> None:
@@ -206,8 +236,8 @@ def test_a_page_needs_nothing_else(comparison: Comparison) -> None:
     text = Document("A <title>", document_tables(named), "").written("html")
     page = Page(text)
     assert page.open == []
-    assert page.names.count("table") == page.names.count("h2") == 3
-    assert page.names.count("tr") == 1 + len(named.rows) + 2 * (1 + len(named.categories))
+    assert page.names.count("table") == page.names.count("h2") == 4
+    assert page.names.count("tr") == 2 * (1 + len(named.rows)) + 2 * (1 + len(named.categories))
     assert {"script", "link", "i", "a", "img"}.isdisjoint(page.names)
     assert "<i>a</i> & b" in page.text
     assert "http" not in re.sub(r"http-equiv", "", text)

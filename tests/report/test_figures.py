@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.colors import to_hex
 
 from shepherd.report import figures
+from shepherd.report.bytes_figure import bytes_figure
 from shepherd.report.comparison import compare
 from shepherd.report.drawing import drawn
 from shepherd.report.palette import FEDERATED, REST, UNTUNED, model_styles
@@ -61,6 +62,16 @@ def test_hostile_names_are_drawn_as_they_are(run: Path) -> None:
     svg = drawn(figures.loss_figure(record), "x", '"><script>')
     assert "<script" not in svg
     assert "羊" in svg or "…" in svg
+
+
+def test_as_many_bytes_up_as_down_are_two_lines_that_can_both_be_seen(run: Path) -> None:
+    traffic = figures.traffic_figure(read_record(run)).axes[0]
+    for axes in (traffic, bytes_figure(read_record(run)).axes[0]):
+        up, down = axes.get_lines()[:2]
+        assert list(up.get_ydata()) == list(down.get_ydata())
+        assert up.get_linestyle() == "-" != down.get_linestyle()
+        assert up.get_linewidth() > 2 * down.get_linewidth()  # the later line lies on top
+        assert up.get_markersize() > down.get_markersize() or axes is traffic
 
 
 def test_identifiers_of_two_pictures_differ(run: Path) -> None:

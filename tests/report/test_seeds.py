@@ -21,7 +21,14 @@ from shepherd.report.paired_table import paired_lines, paired_tables
 from shepherd.report.record import Record, read_record
 from shepherd.report.seeds import SeedComparison, compare_over_seeds
 from shepherd.report.seeds_figure import seeds_figure, seeds_picture, write_seeds_figure
-from shepherd.report.seeds_table import document_tables, seeds_table, terminal_tables, to_csv, to_markdown
+from shepherd.report.seeds_table import (
+    costs_table,
+    document_tables,
+    seeds_table,
+    terminal_tables,
+    to_csv,
+    to_markdown,
+)
 from shepherd.report.specialists import note_specialists
 
 MakeSeed = Callable[..., Record]
@@ -62,6 +69,7 @@ def _finals(records: list[Record], figure: str = "loss") -> list[float]:
 
 
 def _cells(comparison: SeedComparison, heading: str, table: int = 0) -> list[str]:
+    """Return a column of one of the tables: the scores, the paired ones, the costs last."""
     (found,) = (c for c in document_tables(comparison)[table].columns if str(c.header) == heading)
     return [str(cell) for cell in found.cells]
 
@@ -101,7 +109,7 @@ def test_the_table_says_mean_and_spread_and_marks_the_best(records: list[Record]
     console = Console(width=100, file=io.StringIO(), record=True)
     console.print(*terminal_tables(comparison))
     line, costs = (line for line in console.export_text().splitlines() if line.startswith(" fedit"))
-    assert costs.split() == ["fedit", "1,200", "1", "min", "20", "s"]
+    assert costs.split() == ["fedit", "1,200", "1", "min", "20", "s", "12.0", "MB", "12.0", "MB"]
     assert line.split()[:5] == ["fedit", "3", *_cells(comparison, "Loss")[0].split()]
     assert "**fedit**" not in to_markdown(comparison)
     assert f"**{_cells(comparison, 'Loss')[0]}**" in to_markdown(comparison)
@@ -244,20 +252,46 @@ def _with_rounds(record: Record, machine: dict[str, Any], **figures: Any) -> Rec
     return replace(record, metrics=[selection, *lines])
 
 
-def test_share_and_selection_are_shown_where_they_were_measured(records: list[Record]) -> None:
-    headings = [str(column.header) for column in seeds_table(compare_over_seeds(records)).columns]
-    assert "Share of data" not in headings
-    assert "Choosing" not in headings
+def _headings(comparison: SeedComparison) -> list[str]:
+    return [str(column.header) for column in costs_table(comparison).columns]
+
+
+def test_selection_is_shown_where_a_coreset_chooses(records: list[Record]) -> None:
+    assert _headings(compare_over_seeds(records)) == ["Method", "Examples", "Time", "Up", "Down"]
     chosen = [
         _with_rounds(record, {"selection_seconds": 1.5}, examples_held=600, selected=30)
         for record in records[3:]
     ]
     comparison = compare_over_seeds([*records[:3], *chosen])
-    assert comparison.methods[0].share_of_data.mean is None
-    assert _cells(comparison, "Share of data") == ["–", "5.0 %"]
-    assert _cells(comparison, "Choosing") == ["–", "12 s"]
+    assert comparison.methods[0].selected_share.mean is None
+    assert _cells(comparison, "Selected", -1) == ["–", "5.0 %"]
+    assert _cells(comparison, "Choosing", -1) == ["–", "12 s"]
+    assert "Selected: the share of what" in str(costs_table(comparison).caption)
     counted = [_with_rounds(record, {}, examples_held=600) for record in records]
-    assert _cells(compare_over_seeds(counted), "Share of data") == ["25.0 %", "25.0 %"]
+    assert _cells(compare_over_seeds(counted), "Selected", -1) == ["25.0 %", "25.0 %"]
+
+
+def test_where_nothing_is_chosen_there_is_no_column_of_it(records: list[Record]) -> None:
+    everything = {"examples_held": 600, "selected": 600}
+    whole = [_with_rounds(record, {"selection_seconds": 1e-4}, **everything) for record in records]
+    comparison = compare_over_seeds(whole)
+    assert comparison.has("selection_seconds")
+    assert _headings(comparison) == ["Method", "Examples", "Time", "Up", "Down"]
+    assert "Selected" not in str(costs_table(comparison).caption)
+
+
+def test_bytes_are_means_over_the_seeds_and_baselines_send_none(
+    records: list[Record], make_seed: MakeSeed
+) -> None:
+    twice = _with_rounds(records[1], {}, bytes_up=3_000_000)
+    pooled = make_seed("fedit", 0, name="fedit-0/baselines/centralised")
+    comparison = compare_over_seeds([records[0], twice, pooled])
+    assert _cells(comparison, "Up", -1) == ["18.0 MB", "–"]  # 12 MB of one seed, 24 MB of the other
+    assert _cells(comparison, "Down", -1) == ["12.0 MB", "–"]
+    ours, baseline = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert float(ours["bytes_up_mean"]) == 18e6
+    assert float(ours["bytes_up_sd"]) == pytest.approx(statistics.stdev([12e6, 24e6]))
+    assert baseline["bytes_up_mean"] == baseline["bytes_down_mean"] == ""
 
 
 def test_what_only_some_seeds_have_is_said_in_brackets(records: list[Record]) -> None:
@@ -371,7 +405,7 @@ def test_better_is_a_lower_loss_and_a_higher_rouge(records: list[Record]) -> Non
 def test_of_a_single_seed_there_is_no_table_of_tests(records: list[Record]) -> None:
     one = compare_over_seeds([records[0], records[3]])
     assert paired_tables(one) == []
-    (table,) = document_tables(one)
+    table, _ = document_tables(one)
     assert "Differences are tested over two seeds at least that a method shares with fedit-0." in str(
         table.caption
     )
@@ -415,7 +449,7 @@ def test_csv_is_unrounded(records: list[Record]) -> None:
     assert float(lines[1]["loss_difference_high"]) == tested.high
     assert float(lines[1]["rouge_l_difference_p_flips"]) == 0.25
     assert lines[0]["loss_difference_p_holm"] == lines[0]["rouge_l_difference_low"] == ""
-    assert lines[0]["loss_difference_mean"] == lines[0]["share_of_data_mean"] == ""
+    assert lines[0]["loss_difference_mean"] == lines[0]["selected_share_mean"] == ""
 
 
 def test_the_picture_has_a_dot_per_seed_and_a_bar_at_the_mean(records: list[Record]) -> None:

@@ -53,8 +53,8 @@ def test_the_facts_are_the_sums_over_the_rounds(selected_run: Path) -> None:
 def test_the_summary_says_what_was_chosen_and_what_that_took(selected_run: Path) -> None:
     said = sentences(read_record(selected_run), [], None)
     wanted = (
-        "Each round its clients trained on 5.0 % of their examples, chosen by fedhds; choosing took 6.0 s of "
-        "10 s a round."
+        "Each round its clients were given 5.0 % of their examples to train on, chosen by fedhds; choosing took "
+        "6.0 s of 10 s a round."
     )
     assert wanted in said
 
@@ -69,7 +69,7 @@ def test_a_coreset_that_asks_nobody_is_said_without_seconds(run: Path) -> None:
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (run / "config.yaml").write_text("coreset: {name: random}")
     text = _text(run)
-    assert "trained on 10.0 % of their examples, chosen by random. " in text
+    assert "were given 10.0 % of their examples to train on, chosen by random. " in text
     assert "Share of all examples 1.2 %" in text
     assert "Choosing, a round" not in text
 

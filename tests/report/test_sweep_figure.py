@@ -19,7 +19,7 @@ from shepherd.report.sweep_table import SweepLine, SweepResults
 def _line(values: dict[str, str], losses: list[float], rouge: float | None = None) -> SweepLine:
     nothing, loss = Spread(), Spread(dict(enumerate(losses)))
     rouge_l = Spread() if rouge is None else Spread({0: rouge})
-    method = Method("x", list(loss.by_seed), loss, rouge_l, *[nothing] * 6)
+    method = Method("x", list(loss.by_seed), loss, rouge_l, *[nothing] * 8)
     numbers = tuple(float(v) if v[0].isdigit() else None for v in values.values())
     return SweepLine(tuple(values.values()), numbers, method)
 

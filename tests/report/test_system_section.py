@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from shepherd.report.comparison import compare
-from shepherd.report.comparison_table import comparison_table, to_csv
+from shepherd.report.comparison_table import cost_table, to_csv
 from shepherd.report.grid import grid
 from shepherd.report.html import write_report
 from shepherd.report.record import read_record
@@ -83,12 +84,36 @@ def test_a_comparison_tells_when_every_run_had_the_loss_that_all_reached(run: Pa
     assert comparison.target == min(loss_over_hours(others[0])[1])
     assert [row.hours_to_target for row in comparison.rows] == [4.0, 10.0, None]
     assert [row.simulated_hours for row in comparison.rows] == [4.0, 16.0, None]
-    table = grid(comparison_table(comparison))
+    table = grid(cost_table(comparison))
     place = [heading.text for heading in table.headings].index("Time to loss")
     assert [row[place].text for row in table.rows] == ["4 h 0 min", "10 h 0 min", "–"]
     assert "hours_to_target" in to_csv(comparison)
-    plain = comparison_table(compare(others[2:]))
+    plain = cost_table(compare(others[2:]))
     assert "Time to loss" not in [str(column.header) for column in plain.columns]
+
+
+def _never_better(run: Path) -> Path:
+    """Let every evaluation after the first be worse than it."""
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [
+        line | {"loss": 4.3 + line["round"] / 10} if line["scope"] == "global" else line for line in lines
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
+def test_a_run_that_never_got_better_sets_no_loss_to_aim_at(run: Path, make_run: Any) -> None:
+    worse = read_record(_never_better(_simulated(make_run(run.parent / "worse"))))
+    ours = read_record(_simulated(run))
+    comparison = compare([ours, worse])
+    assert comparison.target == min(loss_over_hours(ours)[1])
+    assert [row.hours_to_target for row in comparison.rows] == [4.0, None]
+    assert "Never below the loss it began with: worse." in str(cost_table(comparison).caption)
+    alone = compare([worse])
+    assert alone.target is None
+    assert alone.never_below == ["worse"]
+    assert "Never below" not in str(cost_table(compare([ours])).caption)
 
 
 def test_the_timeline_shows_every_client_of_the_last_round(run: Path) -> None:
@@ -106,6 +131,21 @@ def test_the_timeline_shows_every_client_of_the_last_round(run: Path) -> None:
         "Timeline of round 8, 1,800.0 simulated seconds: 2 updates arrived, 1 were late, 0 clients were lost."
     )
     assert loss_hours_figure(record).axes[0].get_xlabel() == "simulated hours"
+
+
+def test_the_mark_of_a_client_lost_at_once_does_not_cover_its_name(run: Path) -> None:
+    record = read_record(_simulated(run))
+    nothing = {f"simulated_{part}_seconds": 0.0 for part in ("download", "compute", "upload")}
+    line = next(line for line in record.metrics if line["scope"] == "missing" and line["round"] == 8)
+    line.update(nothing | {"simulated_seconds": 0.0, "fate": "dropped"})
+    figure = timeline_figure(record, 8)
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    (mark,) = (drawn for drawn in axes.get_lines() if drawn.get_marker() == "x")
+    name = next(label for label in axes.get_yticklabels() if label.get_text() == line["client"])
+    reach = (mark.get_markersize() / 2 + mark.get_markeredgewidth()) * figure.dpi / 72
+    left = axes.transData.transform((mark.get_xdata()[0], 0))[0] - reach
+    assert name.get_window_extent().x1 < left
 
 
 def test_of_many_clients_some_are_shown(run: Path) -> None:

@@ -220,3 +220,9 @@ def test_who_watches_hears_of_every_new_answer(study: Study) -> None:
         answer(study, Echo(breaks_after=2), DECODING)
     answer(study, Echo(), DECODING, watcher=Listening())
     assert heard == [("model", 2, 5), "2", "1", "0"]
+
+
+@pytest.mark.parametrize("label", ["..", "../x", "a/../b", "./a", "a/", ""])
+def test_no_label_leads_out_of_the_study(tmp_path: Path, label: str) -> None:
+    with pytest.raises(ShepherdError, match="cannot name a model"):
+        Study(tmp_path).answers_path(label)

@@ -156,6 +156,15 @@ def test_betas_outside_their_range_are_refused(betas: tuple[float, float]) -> No
         Training(betas=betas)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_momentum_that_would_do_nothing_is_refused(optimizer: str) -> None:
+    with pytest.raises(
+        ShepherdError, match=f"momentum is 0.9, and optimizer={optimizer} has none; set optimizer=sgd"
+    ):
+        parse_config({"training": {"optimizer": optimizer, "momentum": 0.9}})
+    parse_config({"training": {"optimizer": "sgd", "momentum": 0.9}})
+
+
 @pytest.mark.parametrize("rule", ["flora", "flexlora", "florist", "fedsvd"])
 def test_moments_are_not_kept_for_factors_that_are_gone(rule: str) -> None:
     for training in ({"stateful": True}, {"stateful": True, "optimizer": "sgd", "momentum": 0.9}):

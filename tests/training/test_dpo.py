@@ -22,11 +22,13 @@ from shepherd.data.instructions import read_instructions
 from shepherd.errors import ShepherdError
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
+from shepherd.model.batch import Examples
 from shepherd.report.figures import client_figure
 from shepherd.report.record import read_record
 from shepherd.report.summary import sentences
 from shepherd.runs import execute
 from shepherd.training import Dpo, Engine, LocalOutcome, LocalTask
+from shepherd.training.preferences import Reference
 from tiny_models import random_like
 from tiny_runs import lines, named
 
@@ -210,6 +212,35 @@ def test_several_clients_are_trained_as_if_each_were_alone(adapted: Adapted, pai
         alone.write(start)
         assert settings.train(alone, task) == outcome
         assert together.to_bytes() == alone.read().to_bytes()
+
+
+@pytest.mark.parametrize("reference", ["base", "round"])
+def test_the_reference_is_computed_of_the_pairs_that_are_trained_on(
+    adapted: Adapted, pairs: EncodedExamples, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    # One answer in a micro-batch: then its loss has the same bits whatever else is computed.
+    settings = training(steps=1, batch_size=3, micro_tokens=1, reference=reference)
+    computed: list[np.ndarray] = []
+
+    def of(
+        kind: type[Reference], model: AdaptedModel, examples: Examples, rows: np.ndarray, budget: int
+    ) -> Reference:
+        computed.append(np.unique(rows))
+        return real(kind, model, examples, rows, budget)
+
+    def of_all(
+        kind: type[Reference], model: AdaptedModel, examples: Examples, rows: np.ndarray, budget: int
+    ) -> Reference:
+        return real(kind, model, examples, np.arange(len(pairs)), budget)
+
+    real = Reference.of.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(Reference, "of", classmethod(of))
+    few, said = trained(settings, adapted(), task_on(pairs))
+    monkeypatch.setattr(Reference, "of", classmethod(of_all))
+    every, said_of_all = trained(settings, adapted(), task_on(pairs))
+    assert [rows.tolist() for rows in computed] == [sorted(settings.batches(task_on(pairs))[0])]
+    assert few.to_bytes() == every.to_bytes()
+    assert said == said_of_all
 
 
 def test_it_learns_what_is_preferred(adapted: Adapted, pairs: EncodedExamples) -> None:

@@ -414,11 +414,11 @@ def test_the_model_is_left_in_evaluation_mode(
     assert not any(module.training for module in model.peft.modules())
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", [{"optimizer": "adamw"}, {"optimizer": "sgd", "momentum": 0.9}])
 def test_a_stateful_client_goes_on_as_if_never_interrupted(
-    adapted: Adapted, examples: EncodedExamples, optimizer: str
+    adapted: Adapted, examples: EncodedExamples, optimizer: dict[str, Any]
 ) -> None:
-    plain = {"lr": 1e-2, "batch_size": 4, "optimizer": optimizer, "momentum": 0.9, "stateful": True}
+    plain = {"lr": 1e-2, "batch_size": 4, "stateful": True, **optimizer}
     whole, _ = trained(Engine.model_validate({**plain, "steps": 6}), adapted(), task_on(examples, round=0))
     training, model, task = Engine.model_validate({**plain, "steps": 3}), adapted(), task_on(examples)
     outcome = training.train(model, replace(task, round=0))

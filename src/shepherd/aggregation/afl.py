@@ -63,9 +63,7 @@ class AFL(Averaging):
     @classmethod
     def obstacle(cls, config: Any) -> str | None:
         """Say, too, that a participation may leave somebody out; see `Aggregation.obstacle`."""
-        chosen = config.participation
-        everybody = isinstance(chosen, CountedParticipation) and chosen.fraction == 1
-        if not everybody or config.system is not None:
+        if not _takes_everybody(config) or config.system is not None:
             return (
                 "needs every client in every round; set participation.name=random participation.fraction=1 without a "
                 "system"
@@ -116,6 +114,15 @@ class AFL(Averaging):
         if self.ascent == "exponentiated":
             return torch.softmax(mixture.log() + self.mixture_lr * losses, 0)
         return on_simplex(mixture + self.mixture_lr * losses)
+
+
+def _takes_everybody(config: Any) -> bool:
+    """Say whether everybody takes part in every round, as far as a config tells; too high a count is refused later."""
+    chosen, clients = config.participation, getattr(config.allocation, "clients", None)
+    if not isinstance(chosen, CountedParticipation):
+        return False
+    counted = chosen.count is not None and clients is not None and chosen.count >= clients
+    return counted or chosen.fraction == 1
 
 
 def on_simplex(values: torch.Tensor) -> torch.Tensor:

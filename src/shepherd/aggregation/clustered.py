@@ -14,10 +14,14 @@ from sklearn.metrics import silhouette_score
 
 from shepherd.aggregation.base import Aggregated
 from shepherd.aggregation.weighted import Weighted, refuse_nothing
+from shepherd.errors import ShepherdError
 from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter
 from shepherd.model.lora_pairs import pairs_of
 from shepherd.tree import Tree
+
+#: Clients that can be clustered: of two there is no silhouette.
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class Clustered(Weighted):
     def init(self, adapter: Adapter, clients: int) -> Tree:
         """Return the state: no round, no cluster, and nobody's B."""
         pairs_of(adapter.layout)
+        if clients < _FEWEST:
+            raise ShepherdError(
+                f"aggregation.name={self.name} parts clients into clusters, and there are only {clients}; allocate at "
+                f"least {_FEWEST}, or choose another aggregation, e.g. fedavg."
+            )
         return {"rounds": 0, "cluster_of": {}, "adapters": {}, "learnt": {}, "centres": {}}
 
     def sent(self, adapter: Adapter, state: Tree, client: int) -> Adapter:
@@ -95,7 +104,7 @@ class Clustered(Weighted):
             }
             step = Adapter.from_vector(adapter.layout, _mean(accumulator.updates))
             state = {**state, "rounds": rounds, "learnt": learnt}
-            if rounds >= self.warmup and len(learnt) > 2:
+            if rounds >= self.warmup and len(learnt) >= _FEWEST:
                 state = self._clustered(adapter, adapter + step, state)
             return Aggregated(step, state, _figures(state))
         return self._after(adapter, accumulator, {**state, "rounds": rounds})

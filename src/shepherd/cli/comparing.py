@@ -9,7 +9,7 @@ import typer
 
 from shepherd.cli import terminal
 from shepherd.cli.options import FormOption, OutputOption
-from shepherd.cli.showing import refuse_other_pictures, show
+from shepherd.cli.showing import refuse_other_pictures, say_beside, show
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @terminal.app.command()
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN…", help="Run directories; the first is the reference.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN…",
+            help="Run directories, or folders of them such as a sweep's; the first is the reference.",
+        ),
     ],
     form: FormOption = None,
     seeds: Annotated[
@@ -32,6 +36,10 @@ def compare(
             help="Runs that differ in their seed only are one method: means, spreads, paired tests.",
         ),
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="The reference, by its path or its name in the table."),
+    ] = None,
     output: OutputOption = None,
     figure: Annotated[
         Path | None,
@@ -41,13 +49,16 @@ def compare(
     ] = None,
 ) -> None:
     """Compare runs, and their baselines, on the same hold-out."""
-    from shepherd.report.record import read_record
+    from shepherd.report.chosen_runs import read_runs, with_reference
     from shepherd.report.table_files import form_of
 
     form = form_of(form, output)
     refuse_other_pictures(figure)
-    given = [read_record(path) for path in runs]
-    records = [record for run in given for record in (run, *run.baselines())]
+    found = read_runs(runs)
+    records = found.records if against is None else with_reference(found.records, against, over_seeds=seeds)
+    if found.left_out:
+        names = ", ".join(map(str, found.left_out))
+        say_beside(form, output, f"Left out, as nothing of them is evaluated yet: {names}.")
     page = form == "html"
     shown, document = (
         _over_seeds(records, figure, page) if seeds else _beside_each_other(records, figure, page)
@@ -64,9 +75,6 @@ def _beside_each_other(
     from shepherd.report.table_files import Document
 
     comparison = compare_records(records)
-    shown = [tables.comparison_table(comparison), tables.category_table(comparison)]
-    if comparison.has_rouge:
-        shown.append(tables.category_table(comparison, "rouge_l"))
     pictures: list[Markup] = []
     if figure is not None or page:
         from shepherd.report import bytes_figure  # a table needs no matplotlib
@@ -75,9 +83,8 @@ def _beside_each_other(
         if figure is not None:
             bytes_figure.write_bytes_figure(records, labels, figure)
         pictures = bytes_figure.bytes_pictures(records, labels) if page else []
-    title = "Runs beside each other"
-    document = Document(title, tables.document_tables(comparison), tables.to_csv(comparison), pictures)
-    return shown, document
+    shown = tables.document_tables(comparison)
+    return shown, Document("Runs beside each other", shown, tables.to_csv(comparison), pictures)
 
 
 def _over_seeds(records: list[Record], figure: Path | None, page: bool) -> tuple[list[Table], Document]:

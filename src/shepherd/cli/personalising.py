@@ -21,16 +21,15 @@ def personalise(
 ) -> None:
     """Make and test clients' own adapters: on their own test and on what nobody has seen.
 
-    The run must have kept examples for that (data.own_test) and be one that gives clients adapters of their own
-    (personalisation.name, or aggregation.name=fedsa). What is done is not done again.
+    The run must be one that gives clients adapters of their own (personalisation.name, or aggregation.name=fedsa or
+    clustered); for the own test it must have kept examples (data.own_test). What is done is not done again.
     """
     from rich.progress import track
 
-    from shepherd.cli.showing import show
-    from shepherd.errors import ShepherdError
+    from shepherd.cli.showing import say_beside, show
     from shepherd.personalise import Personaliser
     from shepherd.report.html import write_report
-    from shepherd.report.personal_table import client_table, summary_table, to_csv
+    from shepherd.report.personal_table import personal_tables, to_csv
     from shepherd.report.table_files import Document, form_of
     from shepherd.runs import load_run
 
@@ -48,13 +47,10 @@ def personalise(
             transient=True,
         )
     )
-    if not scores:
-        raise ShepherdError(
-            "None of these clients has an example to test on; raise data.own_test and run again."
-        )
-    terminal.say(f"The adapters are in {personaliser.folder}, a folder for each client, as PEFT loads them.")
+    where = f"The adapters are in {personaliser.folder}, a folder for each client, as PEFT loads them."
+    say_beside(form, output, where)
     if form == "table" and output is None:
         terminal.say(f"The report is {write_report(personaliser.run.directory)}")
-    tables = [summary_table(scores), client_table(scores)]
+    tables = personal_tables(scores)
     document = Document("Clients' own adapters", tables, to_csv(scores))
     show(form, output, "The scores are", lambda: tables, lambda: document)

@@ -11,7 +11,7 @@ import typer
 
 from shepherd.cli import terminal
 from shepherd.cli.options import FormOption, OutputOption, StudyOption
-from shepherd.cli.showing import refuse_other_pictures, show
+from shepherd.cli.showing import refuse_other_pictures, say_beside, show
 from shepherd.errors import ShepherdError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def score(
     show(form, output, "The scores are", made, document)
     if figure is not None and grouping is not None:
         _draw(found, grouping, reference, shown, figure)
+        say_beside(form, output, f"The picture is {figure}")
 
 
 def _grouping(study: Path, labels: list[str], found: Scores, by: str, run: Path | None) -> Grouping:
@@ -122,4 +123,3 @@ def _draw(found: Scores, grouping: Grouping, against: str | None, metric: str, p
 
     shown = found.against(against) if against else found
     write_group_figure(by_group(shown, grouping, metric), path, against)
-    terminal.say(f"The picture is {path}")

@@ -51,6 +51,21 @@ def show(
         sys.stdout.write(document().written(form))
 
 
+def say_beside(form: str, output: Path | None, sentence: str) -> None:
+    """Print a sentence beside what `show` is given; a document on standard output has that to itself.
+
+    Parameters
+    ----------
+    form, output
+        As `show` takes them.
+    sentence : str
+        Printed on one line however long: on standard error where a document goes to standard output.
+    """
+    console = terminal.out if form == "table" or output is not None else terminal.err
+    if terminal.TALKS:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_tables(tables: Iterable[Table]) -> None:
     """Print tables, those that are too wide for the terminal in parts."""
     from shepherd.report.narrow import in_parts

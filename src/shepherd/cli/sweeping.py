@@ -24,7 +24,8 @@ def sweep(
         list[str] | None,
         typer.Argument(
             metavar="key=a,b,c…",
-            help="Values to try, e.g. adapter.rank=4,8,16; one value is a change to all.",
+            help="Values to try, e.g. adapter.rank=4,8,16; one value is a change to all. Keys that change together are "
+            "joined: aggregation.name+training.correction=fedavg+null,scaffold+scaffold.",
         ),
     ] = None,
     seeds: Annotated[
@@ -61,7 +62,7 @@ def _list(plan: Plan) -> None:
 
 
 def _run(plan: Plan, form: str, output: Path | None) -> None:
-    from shepherd.cli.showing import show
+    from shepherd.cli.showing import say_beside, show
     from shepherd.report.sweep_document import sweep_document
     from shepherd.report.sweep_table import sweep_table
     from shepherd.report.units import counted
@@ -77,7 +78,10 @@ def _run(plan: Plan, form: str, output: Path | None) -> None:
             lambda: [sweep_table(results)],
             lambda: sweep_document(results, form),
         )
-        say(f"Table and picture are in {plan.folder}: table.md, table.csv, {PICTURE}")
+        if results.can_be_paired:
+            paired = "Differences paired by seed, without what the hold-outs differ in"
+            say_beside(form, output, f"{paired}: {results.pairing_command}")
+        say_beside(form, output, f"Table and picture are in {plan.folder}: table.md, table.csv, {PICTURE}")
     if failures:
         first = next(iter(failures.values()))
         raise ShepherdError(

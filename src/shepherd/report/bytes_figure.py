@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from shepherd.errors import ShepherdError
 from shepherd.report.canvas import WIDTH, canvas
 from shepherd.report.drawing import drawn, write_figure
-from shepherd.report.figures import plain
-from shepherd.report.palette import FEDERATED, INK, OTHERS, REST, UNTUNED, model_styles
+from shepherd.report.figures import DOWN_LINE, UP_LINE, plain
+from shepherd.report.palette import FEDERATED, INK, REST, UNTUNED, model_styles
 from shepherd.report.record import Record
 from shepherd.report.units import is_number, size
 
@@ -48,18 +48,15 @@ def loss_against_bytes(record: Record, figures: Sequence[str] = BOTH) -> _Curve:
 
 def sends(record: Record) -> bool:
     """Say whether a run is one of clients whose loss is known after they had sent something."""
-    return record.path.parent.name != "baselines" and bool(loss_against_bytes(record)[0])
+    return not record.is_baseline and bool(loss_against_bytes(record)[0])
 
 
 def bytes_figure(record: Record) -> Figure:
     """Draw a run's loss against what clients sent, and against what they were sent."""
     figure, (axes,) = canvas(lines="both")
     up, down = loss_against_bytes(record, UP), loss_against_bytes(record, DOWN)
-    axes.plot(*up, color=FEDERATED, marker="o", ms=4.5, linewidth=2.2, label="clients to server")
-    # Uncompressed, both are as long; the broken line lets the other show.
-    axes.plot(
-        *down, color=OTHERS[2], marker="s", ms=4, linestyle="--", linewidth=1.6, label="server to clients"
-    )
+    axes.plot(*up, marker="o", ms=7.5, **UP_LINE)
+    axes.plot(*down, marker="s", ms=3.5, **DOWN_LINE)
     _finish(axes, [record], [up, down], "bytes sent so far")
     _legend(figure)
     return figure

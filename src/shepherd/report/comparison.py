@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from shepherd.errors import ShepherdError
 from shepherd.report.fairness import Fairness
 from shepherd.report.record import Record
-from shepherd.report.simulated_time import clock, common_target, hours_to
+from shepherd.report.simulated_time import clock, common_target, hours_to, improves
 from shepherd.report.units import is_number
 from shepherd.run_files import Metric
 
@@ -34,6 +34,10 @@ class Row:
         This model's loss over the reference's; above 1 the reference is better.
     relative_rouge_l : float, optional
         The reference's ROUGE-L over this model's; above 1 the reference is better.
+    round_seconds : float, optional
+        Seconds spent in rounds; None of a model that was not trained.
+    bytes_up, bytes_down : int, optional
+        What the clients sent, and what they were sent; None of a baseline, which sends nothing.
     simulated_hours, hours_to_target : float, optional
         On the clock of simulated devices, all of the run, and until the comparison's `target`.
     loss_by_category, rouge_l_by_category : dict
@@ -50,6 +54,9 @@ class Row:
     rouge_l: float | None = None
     relative_loss: float | None = None
     relative_rouge_l: float | None = None
+    round_seconds: float | None = None
+    bytes_up: int | None = None
+    bytes_down: int | None = None
     simulated_hours: float | None = None
     hours_to_target: float | None = None
     loss_by_category: dict[str, float] = field(default_factory=dict)
@@ -82,12 +89,15 @@ class Comparison:
     several_bases : bool
         Whether they are tuned from different base models, whose tokens may differ.
     target : float, optional
-        The lowest loss that all models on simulated devices have reached.
+        The lowest loss that all models on simulated devices have reached, of those that got below where they began.
+    never_below : list of str
+        Those on simulated devices that did not.
     """
 
     rows: list[Row]
     several_bases: bool = False
     target: float | None = None
+    never_below: list[str] = field(default_factory=list)
 
     @property
     def reference(self) -> Row:
@@ -122,10 +132,12 @@ def compare(records: Sequence[Record]) -> Comparison:
         raise ShepherdError("There is no run to compare: give at least one run directory.")
     for other in records[1:]:
         _check_same_holdout(records[0], other)
-    labels = _unique_labels(records)
+    labels = unique_labels(records)
     reference, target = records[0].final, common_target(records)
     rows = [_row(record, label, reference, target) for record, label in zip(records, labels, strict=True)]
-    return Comparison(rows, len({_base(record) for record in records}) > 1, target)
+    several_bases = len({_base(record) for record in records}) > 1
+    never = [label for record, label in zip(records, labels, strict=True) if improves(record) is False]
+    return Comparison(rows, several_bases, target, never)
 
 
 def _check_same_holdout(reference: Record, other: Record) -> None:
@@ -141,7 +153,8 @@ def _holdout(record: Record) -> str | None:
     return (record.environment.get("data") or {}).get("holdout_fingerprint")
 
 
-def _unique_labels(records: Sequence[Record]) -> list[str]:
+def unique_labels(records: Sequence[Record]) -> list[str]:
+    """Return a name for each run, as short as tells them apart: its label, with its run's, or its path."""
     labels = [record.label for record in records]
     for longer in (_label_in_run, lambda record: str(record.path)):
         labels = [
@@ -175,6 +188,9 @@ def _row(record: Record, label: str, reference: Metric, target: float | None) ->
         rouge_l=rouge,
         relative_loss=_ratio(final["loss"], reference["loss"]),
         relative_rouge_l=_ratio(reference.get("rouge_l"), rouge),
+        round_seconds=record.round_seconds if record.scope("round") else None,
+        bytes_up=record.bytes_up if record.sends else None,
+        bytes_down=record.bytes_down if record.sends else None,
         simulated_hours=max(clock(record).values(), default=None),
         hours_to_target=None if target is None else hours_to(record, target),
         loss_by_category=dict(final.get("loss_by_category") or {}),

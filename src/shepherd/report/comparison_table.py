@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,8 +15,9 @@ from rich.text import Text
 
 from shepherd.report.comparison import Comparison, Row
 from shepherd.report.grid import plain_words
-from shepherd.report.units import duration, fixed, is_number, whole
+from shepherd.report.units import duration, fixed, is_number, size, whole
 
+COST_CAPTION = "Time: the rounds' wall-clock time. Up, Down: what clients sent, and what they were sent."
 _LABEL = 24  # characters of a label that are kept in one piece
 _Cells = list[tuple[str, bool]]
 
@@ -54,13 +56,22 @@ def _columns(comparison: Comparison) -> list[Column[Row]]:
             Column("Worst group", lambda row: row.worst_loss, lambda row: fixed(row.worst_loss), min),
             Column("Spread", lambda row: row.loss_spread, lambda row: fixed(row.loss_spread), min),
         ]
-    if comparison.target is not None:
-        columns.append(Column("Time to loss", lambda row: row.hours_to_target, _time_to_target, min))
     if comparison.has_rouge:
         columns += [
             Column("ROUGE-L", lambda row: row.rouge_l, lambda row: fixed(row.rouge_l), max),
             Column("Ratio", lambda row: row.relative_rouge_l, lambda row: fixed(row.relative_rouge_l)),
         ]
+    return columns
+
+
+def _cost_columns(comparison: Comparison) -> list[Column[Row]]:
+    columns: list[Column[Row]] = [
+        Column("Time", lambda row: row.round_seconds, lambda row: duration(row.round_seconds)),
+        Column("Up", lambda row: row.bytes_up, lambda row: size(row.bytes_up)),
+        Column("Down", lambda row: row.bytes_down, lambda row: size(row.bytes_down)),
+    ]
+    if comparison.target is not None:
+        columns.append(Column("Time to loss", lambda row: row.hours_to_target, _time_to_target, min))
     return columns
 
 
@@ -73,11 +84,22 @@ def _best_loss(row: Row) -> str:
 
 
 def _cells(column: Column[Line], rows: Sequence[Line]) -> _Cells:
-    """Return each row's text and whether it is the best of at least two."""
-    values = [column.value(row) for row in rows]
-    known = [value for value in values if value is not None and is_number(value)]
-    best = column.best(known) if column.best and len(known) > 1 else None
-    return [(column.write(row), best is not None and v == best) for row, v in zip(rows, values, strict=True)]
+    """Return each row's text and whether it prints like the best, unless all that are known do."""
+    texts, values = [column.write(row) for row in rows], [column.value(row) for row in rows]
+    known = [
+        (value, _figure(text))
+        for value, text in zip(values, texts, strict=True)
+        if value is not None and is_number(value)
+    ]
+    best = None
+    if column.best and len({text for _, text in known}) > 1:
+        best = dict(known)[column.best(value for value, _ in known)]
+    return [(text, best is not None and _figure(text) == best) for text in texts]
+
+
+def _figure(text: str) -> str:
+    """Return what a cell says of the figure itself: without its spread, its ends, its round."""
+    return re.split(r"\s(?=[±(\[])", text, maxsplit=1)[0]
 
 
 def _table(title: str, caption: str) -> Table:
@@ -110,12 +132,20 @@ def comparison_table(comparison: Comparison) -> Table:
         caption += (
             " Worst group, Spread: the highest loss of a category, and the standard deviation over them."
         )
-    if comparison.target is not None:
-        caption += f" Time to loss: until {fixed(comparison.target)}, on the clock of simulated devices."
     if comparison.several_bases:
         caption += " The base models differ: their losses compare only if their tokenizers are the same."
     title = "The models on the held-out questions"
     return line_table(title, caption, "Model", comparison.rows, _columns(comparison))
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """Return what every model cost: time, bytes, and on simulated devices the time to a loss."""
+    caption = COST_CAPTION
+    if comparison.target is not None:
+        caption += f" Time to loss: until {fixed(comparison.target)}, on the clock of simulated devices."
+    if comparison.never_below:
+        caption += f" Never below the loss it began with: {', '.join(comparison.never_below)}."
+    return line_table("What they cost", caption, "Model", comparison.rows, _cost_columns(comparison))
 
 
 def line_table(
@@ -171,8 +201,8 @@ def _by_category(row: Row, figure: str) -> dict[str, float]:
 
 
 def document_tables(comparison: Comparison) -> list[Table]:
-    """Return the tables of a document: the models overall, and by category with every model."""
-    tables = [comparison_table(comparison)]
+    """Return the tables of a document: the models overall, what they cost, and by category with every model."""
+    tables = [comparison_table(comparison), cost_table(comparison)]
     if comparison.categories:
         tables.append(category_table(comparison))
     if any(row.rouge_l_by_category for row in comparison.rows):
@@ -181,7 +211,7 @@ def document_tables(comparison: Comparison) -> list[Table]:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Return the comparison, overall and by category, as Markdown tables."""
+    """Return the tables of `document_tables` as Markdown."""
     return "\n".join(map(markdown, document_tables(comparison)))
 
 
@@ -208,6 +238,9 @@ def to_csv(comparison: Comparison) -> str:
         "relative_rouge_l",
         "worst_loss",
         "loss_spread",
+        "round_seconds",
+        "bytes_up",
+        "bytes_down",
         "simulated_hours",
         "hours_to_target",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +18,14 @@ from shepherd.report.units import is_number
 
 _WIDTH, _HEIGHT = 6.0, 3.9
 _MOST_BARS = 16
+#: What goes each way is often as much: the thin broken line lies on the broad one, and both can be seen.
+UP_LINE: dict[str, Any] = {"color": OTHERS[3], "linewidth": 4.5, "label": "clients to server"}
+DOWN_LINE: dict[str, Any] = {
+    "color": OTHERS[2],
+    "linewidth": 1.4,
+    "linestyle": (0, (4, 2.5)),
+    "label": "server to clients",
+}
 
 
 def plain(text: str, longest: int = 28) -> str:
@@ -133,13 +142,9 @@ def _bar_note(row: Row) -> str:
 def traffic_figure(record: Record) -> Figure:
     """Draw the bytes sent so far in both directions, and the training speed of every round."""
     figure, (traffic, speed) = canvas(panels=2)
-    for name, key, style in (
-        ("clients to server", "bytes_up", "-"),
-        ("server to clients", "bytes_down", "--"),
-    ):
+    for key, look in (("bytes_up", UP_LINE), ("bytes_down", DOWN_LINE)):
         rounds, sent = record.train_curve(key)
-        colour = FEDERATED if style == "-" else OTHERS[2]
-        traffic.plot(rounds, np.cumsum(sent) / 1e6, color=colour, linestyle=style, linewidth=2, label=name)
+        traffic.plot(rounds, np.cumsum(sent) / 1e6, **look)
     name_axes(traffic, "round", "traffic so far (MB)")
     lines = [line for line in record.scope("round") if (line.get("machine") or {}).get("tokens_per_second")]
     rates = [line["machine"]["tokens_per_second"] for line in lines]

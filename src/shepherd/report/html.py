@@ -26,6 +26,7 @@ from shepherd.report.heterogeneity_table import heterogeneity_table
 from shepherd.report.pages import page
 from shepherd.report.personal_section import personal_section
 from shepherd.report.record import Record, read_record
+from shepherd.report.round_figures import round_figures
 from shepherd.report.selection_section import selection_section
 from shepherd.report.side_by_side import side_by_side
 from shepherd.report.summary import base_name, is_of_sites, section, sentences
@@ -78,6 +79,7 @@ def _content(record: Record) -> dict[str, Any]:
         "facts": _facts(record),
         "clients": _clients(clients) if clients else None,
         "pictures": _pictures(models[0], models[1:]),
+        "round_figures": grid(told) if (told := round_figures(record)) else None,
         "selection": selection_section(record),
         "system": system_section(record),
         "personal": personal_section(record),

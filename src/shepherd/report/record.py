@@ -104,6 +104,16 @@ class Record:
         return int(self._sum("round", "bytes_down"))
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether it lies with the run that it is a baseline of; a baseline trains in one place and sends nothing."""
+        return self.path.resolve().parent.name == "baselines"
+
+    @property
+    def sends(self) -> bool:
+        """Whether it is a run of clients that sent, or were sent, anything."""
+        return not self.is_baseline and self.bytes_up + self.bytes_down > 0
+
+    @property
     def round_seconds(self) -> float:
         """Seconds spent in rounds, evaluation left out."""
         return self._seconds("round")

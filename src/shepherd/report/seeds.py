@@ -70,8 +70,11 @@ class Method:
         Examples trained on with repeats counted.
     round_seconds, selection_seconds : Spread
         Seconds spent in rounds, and those of them spent choosing clients and examples where that was measured.
-    share_of_data : Spread
-        Of the examples that the clients of the rounds held, the share they trained on, where it was counted.
+    bytes_up, bytes_down : Spread
+        What the clients sent, and what they were sent; nothing of a baseline.
+    selected_share : Spread
+        Of the examples that the clients of the rounds held, the share that the coreset let through, where it was
+        counted; with ``training.steps`` clients may have trained on fewer.
     loss_difference, rouge_l_difference : Spread
         This method less the reference, seed by seed; empty for the reference.
     """
@@ -85,7 +88,9 @@ class Method:
     examples: Spread
     round_seconds: Spread
     selection_seconds: Spread
-    share_of_data: Spread
+    bytes_up: Spread
+    bytes_down: Spread
+    selected_share: Spread
     loss_difference: Spread = Spread()
     rouge_l_difference: Spread = Spread()
 
@@ -191,7 +196,9 @@ def method_over_seeds(
         examples=spread(lambda record: record.examples),
         round_seconds=spread(lambda record: record.round_seconds),
         selection_seconds=spread(lambda record: record.selection_seconds),
-        share_of_data=spread(_share_of_data),
+        bytes_up=spread(lambda record: record.bytes_up if record.sends else None),
+        bytes_down=spread(lambda record: record.bytes_down if record.sends else None),
+        selected_share=spread(_selected_share),
         loss_difference=loss.minus(reference.loss) if reference else Spread(),
         rouge_l_difference=rouge_l.minus(reference.rouge_l) if reference else Spread(),
     )
@@ -205,7 +212,7 @@ def _fairness(figure: str) -> Callable[[Record], float | None]:
     return of
 
 
-def _share_of_data(record: Record) -> float | None:
+def _selected_share(record: Record) -> float | None:
     # Rounds of an older Shepherd do not count what is held; they are left out on both sides.
     lines = [line for line in record.scope("round") if line.get("examples_held")]
     used = sum(line.get("selected", line.get("examples")) or 0 for line in lines)

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from shepherd.report.comparison_table import Column, csv_text, line_table, markdown
+from shepherd.report.comparison_table import COST_CAPTION, Column, csv_text, line_table, markdown
 from shepherd.report.paired_table import PAIRED_FIGURES, paired_lines, paired_tables
 from shepherd.report.seeds import Method, SeedComparison, Spread
-from shepherd.report.units import duration, fixed, is_number, percent, whole
+from shepherd.report.units import duration, fixed, is_number, percent, size, whole
 
 _EVALUATED = ("loss", "rouge_l")
+_SELECTED = "Selected"
 _FIGURES = (
     *("loss", "loss_difference", "rouge_l", "rouge_l_difference", "worst_loss", "loss_spread"),
-    *("examples", "share_of_data", "round_seconds", "selection_seconds"),
+    *("examples", "selected_share", "round_seconds", "selection_seconds", "bytes_up", "bytes_down"),
 )
 _TESTED = ("low", "high", "p_t", "p_holm", "p_flips")
 
 
 def seeds_table(comparison: SeedComparison) -> Table:
-    """Return the methods, one a line, with all that is said of each on its own; the best mean is bold."""
-    return _table(comparison, "The methods over seeds", [*_scores(comparison), *_costs(comparison)])
+    """Return how good the methods are, one a line; the best mean is bold."""
+    caption, columns = " ".join(_caption(comparison)), list(_scores(comparison))
+    return line_table("The methods over seeds", caption, "Method", comparison.methods, columns)
+
+
+def costs_table(comparison: SeedComparison) -> Table:
+    """Return what the methods cost: the means over their seeds."""
+    columns = list(_costs(comparison))
+    selected = any(column.heading == _SELECTED for column in columns)
+    caption = " ".join(cost_caption(selected))
+    return line_table("What they cost, on average", caption, "Method", comparison.methods, columns)
 
 
 def document_tables(comparison: SeedComparison) -> list[Table]:
-    """Return the tables of a document: the methods, and how sure their differences are."""
-    return [seeds_table(comparison), *paired_tables(comparison)]
+    """Return the tables of a document: how good the methods are, how sure that is, and at what price."""
+    return [seeds_table(comparison), *paired_tables(comparison), costs_table(comparison)]
 
 
 def terminal_tables(comparison: SeedComparison) -> list[Table]:
-    """Return the same in tables that fit a terminal of 100 columns: how good, how sure, at what price."""
-    scores = _table(comparison, "The methods over seeds", list(_scores(comparison)))
-    costs = _table(comparison, "What they cost, on average", list(_costs(comparison)))
-    paired = paired_tables(comparison)
-    for table in (*paired[:-1], costs):
+    """Return the same for a terminal."""
+    scores, *paired, costs = document_tables(comparison)
+    for table in paired[:-1]:
         table.caption = None  # how to read the differences is said once, under the last of them
     return [scores, *paired, costs]
-
-
-def _table(comparison: SeedComparison, title: str, columns: list[Column[Method]]) -> Table:
-    return line_table(title, " ".join(_caption(comparison)), "Method", comparison.methods, columns)
 
 
 def _caption(comparison: SeedComparison) -> Iterator[str]:
@@ -76,21 +80,35 @@ def score_columns(rouge: bool) -> Iterator[Column[Method]]:
 
 
 def _costs(comparison: SeedComparison) -> Iterator[Column[Method]]:
-    examples, rounds = cost_columns()
+    examples, *others = cost_columns(comparison.methods)
     yield examples
-    if comparison.has("share_of_data"):
-        yield _column("Share of data", "share_of_data", lambda _, spread: percent(spread.mean))
-    yield rounds
-    if comparison.has("selection_seconds"):
+    # Where every example of everybody is let through, no coreset chooses.
+    if _any_but("100.0 %", comparison.methods, "selected_share", percent):
+        yield _column(_SELECTED, "selected_share", lambda _, spread: percent(spread.mean))
+    yield from others
+
+
+def cost_columns(methods: Sequence[Method]) -> Iterator[Column[Method]]:
+    """Yield the columns of examples trained on, of time, of choosing where that took any, and of bytes."""
+    yield _column("Examples", "examples", lambda _, spread: whole(spread.mean))
+    yield _column("Time", "round_seconds", lambda _, spread: duration(spread.mean))
+    if _any_but(duration(0.0), methods, "selection_seconds", duration):
         yield _column("Choosing", "selection_seconds", lambda _, spread: duration(spread.mean))
+    yield _column("Up", "bytes_up", lambda _, spread: size(spread.mean))
+    yield _column("Down", "bytes_down", lambda _, spread: size(spread.mean))
 
 
-def cost_columns() -> tuple[Column[Method], Column[Method]]:
-    """Return the columns of examples trained on, and of the time spent in rounds."""
-    return (
-        _column("Examples", "examples", lambda _, spread: whole(spread.mean)),
-        _column("Time", "round_seconds", lambda _, spread: duration(spread.mean)),
-    )
+def cost_caption(selected: bool = False) -> Iterator[str]:
+    """Yield how the columns of costs are read, the share that was selected where that is among them."""
+    if selected:
+        yield f"{_SELECTED}: the share of what the rounds' clients hold that the coreset let through."
+    yield COST_CAPTION
+
+
+def _any_but(text: str, methods: Sequence[Method], figure: str, write: Callable[[float], str]) -> bool:
+    """Say whether any method's mean of a figure is written as anything but `text`, which is not worth a column."""
+    means = [getattr(method, figure).mean for method in methods]
+    return any(mean is not None and write(mean) != text for mean in means)
 
 
 def _column(

@@ -36,9 +36,18 @@ def hours_to(record: Record, target: float) -> float | None:
 
 
 def common_target(records: Sequence[Record]) -> float | None:
-    """Return the lowest loss that all the runs with a simulated system have reached; None where there is none."""
-    best = [min(losses) for record in records if (losses := loss_over_hours(record)[1])]
-    return max(best, default=None)
+    """Return the lowest loss that all runs with a simulated system have reached; None where there is none.
+
+    Runs that never got below where they began are left out: everybody was there before any training.
+    """
+    reached = [min(loss_over_hours(record)[1]) for record in records if improves(record)]
+    return max(reached, default=None)
+
+
+def improves(record: Record) -> bool | None:
+    """Say whether a run ever got below the loss it began with; None of a run without a simulated system."""
+    losses = loss_over_hours(record)[1]
+    return min(losses) < losses[0] if losses else None
 
 
 def time_to_loss(record: Record) -> Table:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shepherd.report.method import changes, chosen, held, named, simulated
 from shepherd.report.record import Record, is_finished
 from shepherd.report.selection_costs import selection_costs
 from shepherd.report.simulated_time import mean_staleness
-from shepherd.report.units import counted, duration, fixed, percent, whole
+from shepherd.report.units import count, counted, duration, fixed, percent, whole
 
 #: How a base is tuned, by the adapter's name.
 _HOW = {
@@ -61,8 +62,10 @@ def sentences(record: Record, baselines: Sequence[Record], clients: int | None) 
         _schedule(record),
         _selection(record),
         _staleness(record),
+        _missed(record),
         _clusters(record),
         _result(record),
+        _own(record),
         _against(record, baselines),
     ]
     return [part for part in parts if part]
@@ -71,13 +74,12 @@ def sentences(record: Record, baselines: Sequence[Record], clients: int | None) 
 def _setup(record: Record, clients: int | None) -> str:
     data, adapter = record.environment.get("data") or {}, section(record, "adapter")
     source = Path(str(data.get("source") or section(record, "data").get("path") or "the instructions")).name
-    rank = f", rank {adapter['rank']}," if "rank" in adapter else ""
     among = f" held by {counted(clients, 'client')}" if clients else ""
     rows = counted(data["training_rows"], "instruction") if data.get("training_rows") else "the instructions"
     dealt = None if is_of_sites(record) else section(record, "allocation").get("name")
     scheme = f" (allocation: {dealt})" if dealt else ""
     how = _HOW.get(adapter.get("name", "lora"), f"with the adapter {adapter.get('name')}")
-    tuned = f"The base model {base_name(record)} was tuned {how}{rank}"
+    tuned = f"The base model {base_name(record)} was tuned {how}{held(record.config)}"
     tests = data.get("own_test_rows")
     kept = f"; {whole(tests)} more are kept for the clients' own tests" if tests else ""
     return f"{tuned} on {rows} from {source}{among}{scheme}{kept}."
@@ -91,12 +93,13 @@ def _schedule(record: Record) -> str:
     cohort = counted(cohorts.pop() or 0, "client") if len(cohorts) == 1 else "varying numbers of clients"
     rule = section(record, "aggregation").get("name")
     combined = f", their adapters combined by {rule}" if rule else ""
+    ways = f"{changes(record.config)}{combined}{simulated(record.config)}"
     left = "" if is_finished(record) else f" of {record.planned_rounds} planned"
     took = duration(record.training_seconds)
     polled = f", polling and choosing {duration(record.selection_seconds)}" if record.scope("poll") else ""
     when = "one round" if record.rounds == 1 else f"each of {record.rounds} rounds"
     return (
-        f"In {when}{left}, {cohort} trained on their own instructions{combined}; "
+        f"In {when}{left}, {cohort}{chosen(record.config)} trained on their own instructions{ways}; "
         f"training took {took}{polled}."
     )
 
@@ -115,13 +118,55 @@ def _selection(record: Record) -> str:
             (costs.seconds + costs.training_seconds) / costs.rounds,
         )
         took = f"; choosing took {duration(choosing)} of {duration(whole)} a round"
-    return f"Each round its clients trained on {percent(costs.share)} of their examples{by}{took}."
+    return (
+        f"Each round its clients were given {percent(costs.share)} of their examples to train on{by}{took}."
+    )
 
 
 def _staleness(record: Record) -> str:
     """Return how old the updates of a run without rounds that wait were."""
     age = mean_staleness(record)
     return "" if age is None else f"The updates that it aggregated were {age:.1f} rounds old on average."
+
+
+def _missed(record: Record) -> str:
+    """Return what averaging A and B apart missed, of a run that measured it."""
+    _, errors = record.train_curve("product_error")
+    if not errors:
+        return ""
+    before = f", and {percent(errors[0])} in the first" if len(errors) > 1 else ""
+    return (
+        f"Averaging A and B apart misses {percent(errors[-1])} of the clients' average product in the last round"
+        f"{before}."
+    )
+
+
+def _own(record: Record) -> str:
+    """Return, of a run that gives clients adapters of their own, what everybody's is without and where theirs are."""
+    about = record.environment.get("adapter") or {}
+    if not about.get("gives_own") or not record.rounds:
+        return ""
+    rule, parts = named(record.config, "aggregation"), []
+    if about.get("own_parameters"):
+        parts.append(
+            f"{count(about['own_parameters'])} of the adapter's parameters are each client's own ({rule}), and in "
+            f"everybody's adapter as they began{_nothing_learnt(record)}: this loss says nothing of what clients "
+            "learnt."
+        )
+    if is_finished(record) and not is_of_sites(record):
+        way = named(record.config, "personalisation") or rule
+        kept = section(record, "data").get("own_test")
+        where = "" if kept else " on the hold-out; data.own_test would have kept examples of theirs"
+        parts.append(
+            f"`shepherd personalise {record.path}` makes the clients' own adapters ({way}) and tests them{where}."
+        )
+    return " ".join(parts)
+
+
+def _nothing_learnt(record: Record) -> str:
+    untuned = record.untuned if record.starts_at_base else None
+    same = untuned is not None and untuned["loss"] == record.final["loss"]
+    return ", which leaves it the untuned base" if same else ""
 
 
 def _clusters(record: Record) -> str:
@@ -140,13 +185,18 @@ def _result(record: Record) -> str:
     on = f"On {whole(rows)} held-out examples" if rows else "On the hold-out"
     if first is None or first is last:
         return f"{on} the loss is {fixed(last['loss'])} nats per response token."
+    if first["loss"] == last["loss"]:
+        return f"{on} the loss stayed at {fixed(last['loss'])} nats per response token."
+    rouge = _rouge(first.get("rouge_l"), last.get("rouge_l"))
+    if fixed(first["loss"]) == fixed(last["loss"]):
+        return f"{on} the loss stayed at {fixed(last['loss'])} nats per response token{rouge}.{_pairs(last)}"
     change = last["loss"] / first["loss"] - 1 if first["loss"] else None
     begun = "" if record.starts_at_base else " (of the untrained adapter, which is not the untuned base's)"
     verb = "fell" if last["loss"] < first["loss"] else "went"
     return (
         f"{on} the loss {verb} from {fixed(first['loss'])}{begun} to {fixed(last['loss'])} nats per response "
         f"token ({_signed(change)}), the perplexity from {fixed(first.get('perplexity'), 1)} to "
-        f"{fixed(last.get('perplexity'), 1)}{_rouge(first.get('rouge_l'), last.get('rouge_l'))}.{_pairs(last)}"
+        f"{fixed(last.get('perplexity'), 1)}{rouge}.{_pairs(last)}"
     )
 
 

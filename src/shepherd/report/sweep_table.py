@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -14,14 +16,14 @@ from shepherd.report.comparison import compare
 from shepherd.report.comparison_table import Column, csv_text, line_table
 from shepherd.report.record import Record, read_record
 from shepherd.report.seeds import Method, method_over_seeds
-from shepherd.report.seeds_table import cost_columns, score_columns
+from shepherd.report.seeds_table import cost_caption, cost_columns, score_columns
 from shepherd.report.units import whole
 from shepherd.sweep.values import short_keys
 
 if TYPE_CHECKING:
     from shepherd.sweep.grid import Cell, Plan
 
-_FIGURES = ("loss", "rouge_l", "examples", "round_seconds")
+_FIGURES = ("loss", "rouge_l", "examples", "round_seconds", "selection_seconds", "bytes_up", "bytes_down")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class SweepResults:
         Whether all runs of one seed were evaluated on the same hold-out.
     several_bases : bool
         Whether they are tuned from different base models, whose tokens may differ.
+    folder : Path
+        Where the runs are.
+    reference : str
+        The folder in it of the first combination's first run.
     """
 
     keys: list[str]
@@ -71,11 +77,25 @@ class SweepResults:
     unfinished: list[str]
     comparable: bool = True
     several_bases: bool = False
+    folder: Path = Path()
+    reference: str = ""
 
     @property
     def has_rouge(self) -> bool:
         """Whether any run's answers were scored."""
         return any(line.method.rouge_l.by_seed for line in self.lines)
+
+    @property
+    def can_be_paired(self) -> bool:
+        """Whether two combinations or more have several seeds in common."""
+        seeds = [set(line.method.seeds) for line in self.lines]
+        return self.comparable and any(len(seeds[0] & other) > 1 for other in seeds[1:])
+
+    @property
+    def pairing_command(self) -> str:
+        """The command that compares the combinations seed by seed, with the first for the reference."""
+        command = ["shepherd", "compare", str(self.folder), "--seeds", "--against", self.reference]
+        return shlex.join(command)
 
 
 def sweep_results(plan: Plan) -> SweepResults:
@@ -96,6 +116,8 @@ def sweep_results(plan: Plan) -> SweepResults:
         unfinished=[cell.words for cell in plan.cells if not cell.finished],
         comparable=comparable,
         several_bases=several_bases,
+        folder=plan.folder,
+        reference=done[0][0].name,
     )
 
 
@@ -121,7 +143,7 @@ def _common(records: Sequence[Record]) -> tuple[bool, bool]:
 
 
 def sweep_table(results: SweepResults) -> Table:
-    """Return a line for each combination: its values, loss, ROUGE-L, examples and time; the best is bold."""
+    """Return a line for each combination: its values, loss, ROUGE-L, examples, time and bytes; the best is bold."""
     first, *others = results.keys or ["Config"]
     columns = [_key_column(key, place) for place, key in enumerate(others, start=1)]
     columns.append(
@@ -130,8 +152,7 @@ def sweep_table(results: SweepResults) -> Table:
     scores = [_of_method(column) for column in score_columns(results.has_rouge)]
     if not results.comparable:
         scores = [dataclasses.replace(column, best=None) for column in scores]
-    examples, seconds = map(_of_method, cost_columns())
-    columns += [*scores, examples, seconds]
+    columns += [*scores, *map(_of_method, cost_columns([line.method for line in results.lines]))]
     return line_table("The sweep", " ".join(_caption(results)), first, results.lines, columns)
 
 
@@ -149,7 +170,10 @@ def _of_method(column: Column[Method]) -> Column[SweepLine]:
 
 
 def _caption(results: SweepResults) -> Iterator[str]:
-    yield "Mean ± sample standard deviation over the seeds; loss in nats per response token; time spent in rounds."
+    yield "Mean ± sample standard deviation over the seeds; loss in nats per response token."
+    if results.can_be_paired:
+        yield "The spread holds what the seeds' hold-outs differ in, too; `shepherd compare --seeds` pairs the seeds."
+    yield from cost_caption()
     if not results.comparable:
         yield "The runs were evaluated on different hold-outs: their figures do not compare."
     if results.several_bases:

@@ -17,6 +17,7 @@ from shepherd.report.simulated_time import clock, loss_over_hours
 from shepherd.run_files import Metric
 
 _MOST = 24
+_MARK = 7.0  # points: a cross or an arrow
 _PARTS = (("download", OTHERS[3]), ("compute", FEDERATED), ("upload", OTHERS[0]))
 _UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
@@ -46,14 +47,15 @@ def timeline_figure(record: Record, round: int) -> Figure:
     axes.set_yticks(range(len(shown)), [plain(str(line["client"]), 18) for line in shown])
     axes.invert_yaxis()
     _dress(axes, f"{name} since the round began", _heading(round, len(shown), len(everybody)))
-    axes.tick_params(axis="y", length=0)
+    # Room for the mark of a client that was lost before anything was sent, which stands on the axis.
+    axes.tick_params(axis="y", length=0, pad=_MARK + 2)
     marks = {"dropped": ("x", "lost"), "late": (">", "late")}
     fates = {line["fate"] for line in shown}
     key: list[Any] = [Patch(color=colour, label=part) for part, colour in _PARTS]
     if "idle_share" in _round_line(record, round) and "arrived" in fates and _anybody_waits(record, round):
         key.append(Patch(color=GRID, label="waiting"))
     key += [
-        Line2D([], [], color=OTHERS[2], marker=marker, linestyle="", ms=7, mew=2, label=word)
+        Line2D([], [], color=OTHERS[2], marker=marker, linestyle="", ms=_MARK, mew=2, label=word)
         for fate, (marker, word) in marks.items()
         if fate in fates
     ]
@@ -133,7 +135,7 @@ def _draw_way(axes: Axes, place: int, line: Metric, span: tuple[float, float], u
         axes.barh(place, left, left=at, height=0.68, color=GRID)
     elif line["fate"] != "arrived":
         marker = "x" if line["fate"] == "dropped" else ">"
-        axes.plot(at, place, marker=marker, color=OTHERS[2], ms=7, mew=2, clip_on=False, zorder=5)
+        axes.plot(at, place, marker=marker, color=OTHERS[2], ms=_MARK, mew=2, clip_on=False, zorder=5)
 
 
 def _dress(axes: Axes, x: str, title: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from shepherd.config import read_values
 from shepherd.endpoint import EndpointSettings
 from shepherd.evaluation.decoding import DecodingSettings
+from shepherd.files import named_as_folder
 from shepherd.judge.judgement import Form
 from shepherd.judge.settings import JudgeSettings
 from shepherd.settings import Settings, checked
@@ -80,7 +81,7 @@ class StudyConfig(Settings):
     run: str = "fedit-dolly"
     alone_on: list[str] = []
     budget: Literal["examples", "rounds"] = "rounds"
-    questions: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], QuestionSet]
+    questions: dict[Annotated[str, AfterValidator(named_as_folder)], QuestionSet]
     decoding: DecodingSettings = DecodingSettings()
     judging: Judging = Judging()
     judge: JudgeSection | None = None

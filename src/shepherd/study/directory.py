@@ -38,7 +38,8 @@ _RESTORE: dict[type, str] = {
     Answer: "restore it, or delete what is damaged and give `shepherd answer` again",
     Judgement: "write it again from the judge's replies with `shepherd judge --recompute`",
 }
-_LABEL = re.compile(r"[\w.+-]+(/[\w.+-]+)*")
+#: No part begins with a dot: `./a` would be `a`, and `..` the folder above.
+_LABEL = re.compile(r"[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*")
 _Row = TypeVar("_Row", Question, Answer, Judgement, ModelCard)
 
 
@@ -184,8 +185,10 @@ class Study:
         ShepherdError
             If the label is no name for a file.
         """
-        if not _LABEL.fullmatch(label) or ".." in label:
-            raise ShepherdError(f"'{label}' cannot name a model; use letters, digits and . _ + - /")
+        if not _LABEL.fullmatch(label):
+            raise ShepherdError(
+                f"'{label}' cannot name a model; use letters, digits and . _ + - /, and begin no part with a dot."
+            )
         return self.path / "answers" / f"{label}.jsonl"
 
     def judges(self) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from shepherd.config import RunConfig, load_config
 from shepherd.errors import ShepherdError
+from shepherd.files import named_as_folder
 from shepherd.report.units import counted
 from shepherd.run_files import is_finished
 from shepherd.sweep.values import Axis, cell_name, in_words, read_axis, read_seeds, refuse_repeated
@@ -99,7 +99,8 @@ def plan_sweep(
     source : str
         A preset's name or a YAML file.
     assignments : sequence of str
-        ``key=value`` with dotted keys, or ``key=a,b,c`` to try each. Commas inside brackets and quotes part nothing.
+        ``key=value`` with dotted keys, or ``key=a,b,c`` to try each; ``key+other=a+x,b+y`` for what changes together.
+        Commas inside brackets and quotes part nothing.
     seeds : sequence of int, optional
         The seeds to run every combination with; the config's own unless told, here or by ``seed=0,1``.
     name : str, optional
@@ -112,8 +113,8 @@ def plan_sweep(
         1,000 cells, or a folder's name that is none.
     """
     given = [read_axis(assignment) for assignment in assignments]
-    refuse_repeated([axis.key for axis in given], "is given twice")
-    base = load_config(source, [f"{axis.key}={axis.values[0]}" for axis in given])
+    refuse_repeated([key for axis in given for key in axis.keys], "is given twice")
+    base = load_config(source, [change for axis in given for change in axis.changes(axis.values[0])])
     axes = [axis for axis in given if len(axis.values) > 1 and axis.key != "seed"]
     for axis in axes:
         _check_axis(axis)
@@ -128,15 +129,21 @@ def plan_sweep(
     combined = list(_combinations(source, given, axes))
     _refuse_equal(combined)
     cells = [_cell(values, config, seed, folder) for values, config in combined for seed in chosen]
-    fixed = [f"{axis.key}={axis.values[0]}" for axis in given if len(axis.values) == 1 and axis.key != "seed"]
+    single = [axis for axis in given if len(axis.values) == 1 and axis.key != "seed"]
+    fixed = [change for axis in single for change in axis.changes(axis.values[0])]
     return Plan(source, fixed, axes, chosen, folder, cells)
 
 
 def _check_axis(axis: Axis) -> None:
-    if axis.key == "run" or axis.key.startswith("run."):
-        raise ShepherdError(
-            f"{axis.key} says where a run is kept, which changes no result; give it one value."
-        )
+    for key in axis.keys:
+        if key == "run" or key.startswith("run."):
+            raise ShepherdError(
+                f"{key} says where a run is kept, which changes no result; give it one value."
+            )
+        if key == "seed":
+            raise ShepherdError(
+                f"The seeds cannot change together with others, as '{axis.key}' asks; use --seeds."
+            )
 
 
 def _seeds(given: Sequence[Axis], seeds: Sequence[int] | None, base: RunConfig) -> list[int]:
@@ -149,9 +156,10 @@ def _seeds(given: Sequence[Axis], seeds: Sequence[int] | None, base: RunConfig) 
 
 
 def _folder_name(name: str) -> str:
-    if not re.fullmatch(r"[\w.-]+", name) or not name.strip("."):
-        raise ShepherdError(f"'{name}' is no folder's name; use letters, digits, '.', '_' and '-'.")
-    return name
+    try:
+        return named_as_folder(name)
+    except ValueError as error:
+        raise ShepherdError(f"The sweep cannot be called '{name}': {error}.") from None
 
 
 def _combinations(
@@ -160,8 +168,8 @@ def _combinations(
     """Yield every combination with its config, the changes made in the order they were given in."""
     for combination in itertools.product(*(axis.values for axis in axes)):
         values = dict(zip((axis.key for axis in axes), combination, strict=True))
-        changes = [f"{axis.key}={values.get(axis.key, axis.values[0])}" for axis in given]
-        yield values, load_config(source, changes)
+        changes = [axis.changes(values.get(axis.key, axis.values[0])) for axis in given]
+        yield values, load_config(source, itertools.chain.from_iterable(changes))
 
 
 def _refuse_equal(combined: Sequence[tuple[dict[str, str], RunConfig]]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from shepherd.errors import ShepherdError
 
+_JOINED = "+"
 _LONGEST_NAME = 120
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
@@ -17,19 +18,29 @@ _UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Axis:
-    """A key of the config and the values that are tried, as they were written."""
+    """A key of the config, or several joined by ``+``, and the values that are tried, as they were written."""
 
     key: str
     values: tuple[str, ...]
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys that change together; mostly one."""
+        return [key.strip() for key in self.key.split(_JOINED)]
+
+    def changes(self, value: str) -> list[str]:
+        """Return one of the values as ``key=value`` for each key."""
+        parts = alternatives(value, _JOINED) if _JOINED in self.key else [value]
+        return [f"{key}={part}" for key, part in zip(self.keys, parts, strict=True)]
+
 
 def read_axis(assignment: str) -> Axis:
-    """Return the key and the values of ``key=a,b,c``.
+    """Return the keys and the values of ``key=a,b,c``, or of ``key+other=a+x,b+y``.
 
     Raises
     ------
     ShepherdError
-        If there is no key, nothing between two commas, or a value twice.
+        If there is no key, nothing between two commas, a value twice, or one that has not a part for every key.
     """
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
@@ -38,11 +49,23 @@ def read_axis(assignment: str) -> Axis:
     if len(values) > 1 and not all(values):
         raise ShepherdError(f"'{assignment}' has nothing between two commas or after the last; take one out.")
     refuse_repeated(values, f"is there twice in '{assignment}'")
-    return Axis(key.strip(), tuple(values))
+    axis = Axis(key.strip(), tuple(values))
+    for value in values if _JOINED in key else ():
+        _refuse_other_count(axis, value)
+    return axis
 
 
-def alternatives(text: str) -> list[str]:
-    """Return what commas part at the outermost level: of ``[1,2],[3,4]`` two lists.
+def _refuse_other_count(axis: Axis, value: str) -> None:
+    parts = alternatives(value, _JOINED)
+    if not all(axis.keys) or not all(parts) or len(parts) != len(axis.keys):
+        raise ShepherdError(
+            f"'{axis.key}' has {len(axis.keys)} keys, and '{value}' is not a value for each; join both by +, e.g. "
+            "aggregation.name+training.correction=fedavg+null,scaffold+scaffold, and put a value with + into quotes."
+        )
+
+
+def alternatives(text: str, sign: str = ",") -> list[str]:
+    """Return what commas, or another sign, part at the outermost level: of ``[1,2],[3,4]`` two lists.
 
     Commas inside ``[]`` and ``{}``, and inside quotes where YAML has quotes begin (at the start of a value), do
     not part anything.
@@ -52,7 +75,7 @@ def alternatives(text: str) -> list[str]:
         quoted = _QUOTED.match(text, position) if begins else None
         piece = quoted.group() if quoted else text[position]
         position += len(piece)
-        if piece == "," and not depth:
+        if piece == sign and not depth:
             parts.append("")
             begins = True
             continue
@@ -105,6 +128,13 @@ def cell_name(values: Mapping[str, str], seed: int) -> str:
 
 
 def short_keys(keys: Sequence[str]) -> list[str]:
-    """Return the last part of every key, or the whole where two end alike; of an algorithm's name its section."""
-    short = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
+    """Return the last part of every key, or the whole where two end alike; of an algorithm's name its section.
+
+    Of keys joined by ``+`` each is shortened.
+    """
+    short = [_JOINED.join(map(_last_part, key.split(_JOINED))) for key in keys]
     return [word if short.count(word) == 1 else key for word, key in zip(short, keys, strict=True)]
+
+
+def _last_part(key: str) -> str:
+    return key.strip().removesuffix(".name").rpartition(".")[2]

@@ -107,7 +107,7 @@ class Training(Strategy):
     betas : tuple of float
         Adam's decay rates.
     momentum : float
-        SGD's momentum, in [0, 1).
+        SGD's momentum, in [0, 1); Adam has ``betas``.
     weight_decay : float
         Weight decay.
     lr_schedule : str
@@ -160,6 +160,15 @@ class Training(Strategy):
     def _check_betas(self) -> Self:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas must lie in [0, 1)")
+        return self
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.momentum > 0 and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum is {self.momentum:g}, and optimizer={self.optimizer} has none; set optimizer=sgd, or leave "
+                "momentum out and set betas"
+            )
         return self
 
     def suits(self, config: Any) -> None:

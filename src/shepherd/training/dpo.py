@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from shepherd.errors import ShepherdError
@@ -38,7 +39,7 @@ class Dpo(Engine):
         How closely the adapter is held to the reference; small values let it go further.
     reference : str
         What it is held to: the base without adapter (``base``), or the model that the client's round begins with
-        (``round``). Its log-probabilities are computed once a round.
+        (``round``). Its log-probabilities are computed once a round, of the pairs that the round's steps take.
     label_smoothing : float
         The share of pairs taken to be the wrong way round (conservative DPO), below one half.
     per_token : bool
@@ -93,8 +94,9 @@ class Dpo(Engine):
             yield from super().train_together(model, [adapter], [task])
 
     def _steps(self, model: AdaptedModel, task: LocalTask, stack: AdapterStack, row: int) -> ClientSteps:
+        rows = np.concatenate(self.batches(task))  # a client may hold many more than a round's steps take
         with model.untuned() if self.reference == "base" else nullcontext():
-            reference = Reference.of(model, task, self._budget(model))
+            reference = Reference.of(model, task.examples, rows, self._budget(model))
         return PairSteps(self, task, stack, row, reference=reference)
 
     def _gradients(

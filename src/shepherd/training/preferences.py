@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch.nn.functional import logsigmoid
 
-from shepherd.model.batch import collate, count_labels
+from shepherd.model.batch import Examples, collate, count_labels
 from shepherd.model.lanes import in_lanes
 from shepherd.model.losses import example_losses
 from shepherd.model.micro_batches import plan
 from shepherd.model.pairs import ACCURACY, MARGIN, load_pairs, share_right
 from shepherd.model.stack import Carried
-from shepherd.training.base import LocalOutcome, LocalTask
+from shepherd.training.base import LocalOutcome
 from shepherd.training.correction import CorrectedStack
 from shepherd.training.steps import ClientSteps, StepBatch, dropout_seed, loss_dtype
 
@@ -83,7 +83,7 @@ class PairBatch(StepBatch):
 
 @dataclass(frozen=True)
 class Reference:
-    """The summed loss of both answers of a client's pairs under the model that it is compared with.
+    """The summed loss of both answers of some pairs under the model that they are compared with.
 
     Attributes
     ----------
@@ -97,10 +97,10 @@ class Reference:
     sums: np.ndarray
 
     @classmethod
-    def of(cls, model: AdaptedModel, task: LocalTask, budget: int) -> Reference:
-        """Compute it under what is in `model` now; nothing drops out."""
-        rows = np.unique(task.rows)
-        losses = example_losses(model, load_pairs(task.examples, rows), budget)
+    def of(cls, model: AdaptedModel, examples: Examples, rows: np.ndarray, budget: int) -> Reference:
+        """Compute it of the pairs at `rows`, each once, under what is in `model` now; nothing drops out."""
+        rows = np.unique(rows)
+        losses = example_losses(model, load_pairs(examples, rows), budget)
         return cls({int(row): place for place, row in enumerate(rows)}, losses.sums.reshape(2, len(rows)))
 
     def at(self, rows: np.ndarray) -> np.ndarray:

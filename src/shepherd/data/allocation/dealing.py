@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from shepherd.data.allocation.base import Allocated
 from shepherd.data.instructions import Instructions
 from shepherd.errors import ShepherdError
+
+_log = logging.getLogger(__name__)
 
 
 def refuse_too_few_rows(instructions: Instructions, needed: int, reason: str, remedy: str) -> None:
@@ -23,6 +26,19 @@ def refuse_too_few_rows(instructions: Instructions, needed: int, reason: str, re
         raise ShepherdError(
             f"Cannot deal the {len(instructions):,} training instructions of {instructions.source}: "
             f"{reason} need at least {needed:,}; {remedy}."
+        )
+
+
+def warn_of_one_category(instructions: Instructions, scheme: str) -> None:
+    """Say that a scheme that deals by category has but one to deal."""
+    names = np.unique(instructions.categories())
+    if len(names) == 1:
+        _log.warning(
+            "All training instructions of %s are of one category ('%s'), so allocation.name=%s gives every client the "
+            "same kind; data.rows takes a file's first rows: where they are sorted, shuffle them or take more.",
+            instructions.source,
+            names[0],
+            scheme,
         )
 
 

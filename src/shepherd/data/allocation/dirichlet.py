@@ -6,7 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from shepherd.data.allocation.base import Allocated, Allocation
-from shepherd.data.allocation.dealing import category_codes, numbered, refuse_too_few_rows, rows_of_owners
+from shepherd.data.allocation.dealing import (
+    category_codes,
+    numbered,
+    refuse_too_few_rows,
+    rows_of_owners,
+    warn_of_one_category,
+)
 from shepherd.data.instructions import Instructions
 from shepherd.errors import ShepherdError
 from shepherd.randomness import generator
@@ -56,6 +62,7 @@ class Dirichlet(Allocation):
         needed = self.clients * self.min_examples
         reason = f"{self.clients:,} clients with min_examples={self.min_examples}"
         refuse_too_few_rows(instructions, needed, reason, "ask for fewer clients or min_examples")
+        warn_of_one_category(instructions, self.name)
         random = generator(seed, "allocation")
         codes = category_codes(instructions)
         table = self._accepted(np.bincount(codes), random)

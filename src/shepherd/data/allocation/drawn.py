@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from shepherd.data.allocation.base import Allocated, Allocation, OnDemand
-from shepherd.data.allocation.dealing import category_codes, refuse_too_few_rows
+from shepherd.data.allocation.dealing import category_codes, refuse_too_few_rows, warn_of_one_category
 from shepherd.data.instructions import Instructions
 from shepherd.randomness import generator
 
@@ -52,6 +52,8 @@ class Drawn(Allocation):
             f"clients of up to {self.max_examples:,} instructions",
             "lower allocation.max_examples",
         )
+        if self.alpha is not None:
+            warn_of_one_category(instructions, self.name)
         codes = category_codes(instructions)
         draw = _Draw(self, seed, [np.flatnonzero(codes == code) for code in range(codes.max() + 1)])
         return Allocated(

@@ -6,7 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from shepherd.data.allocation.base import Allocated, Allocation
-from shepherd.data.allocation.dealing import category_codes, numbered, refuse_too_few_rows
+from shepherd.data.allocation.dealing import (
+    category_codes,
+    numbered,
+    refuse_too_few_rows,
+    warn_of_one_category,
+)
 from shepherd.data.instructions import Instructions
 from shepherd.randomness import generator
 
@@ -38,6 +43,7 @@ class Shards(Allocation):
         shards = self.clients * self.shards_per_client
         reason = f"{self.clients:,} clients with {self.shards_per_client} shards each"
         refuse_too_few_rows(instructions, shards, reason, "ask for fewer clients or shards_per_client")
+        warn_of_one_category(instructions, self.name)
         by_category = np.argsort(category_codes(instructions), kind="stable")
         pieces = np.array_split(by_category, shards)
         dealt = generator(seed, "allocation").permutation(shards).reshape(self.clients, -1)
