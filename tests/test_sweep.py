@@ -231,6 +231,10 @@ def test_names_are_safe_and_tell_values_apart(values: list[str]) -> None:
         assert len(name) < 200
 
 
+def test_a_dash_at_the_end_tells_values_apart() -> None:
+    assert len({cell_name({"data.path": value}, 0) for value in ("", "-", "--", "a", "a-", "-a")}) == 6
+
+
 def test_keys_are_as_short_as_tells_them_apart() -> None:
     assert short_keys(["adapter.rank", "aggregation.name", "rounds"]) == ["rank", "aggregation", "rounds"]
     assert short_keys(["adapter.alpha", "allocation.alpha"]) == ["adapter.alpha", "allocation.alpha"]

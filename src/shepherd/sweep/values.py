@@ -122,7 +122,7 @@ def cell_name(values: Mapping[str, str], seed: int) -> str:
     pairs = zip(short_keys(tuple(values)), values.values(), strict=True)
     words = [f"{key}-{value}" for key, value in pairs]
     name = "_".join(_UNSAFE.sub("-", word).strip("-") for word in words)
-    if any(map(_UNSAFE.search, words)) or len(name) > _LONGEST_NAME:
+    if name != "_".join(words) or len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}_{hashlib.sha256(json.dumps(dict(values)).encode()).hexdigest()[:8]}"
     return f"{name}_seed-{seed}" if values else f"seed-{seed}"
 
