@@ -90,7 +90,7 @@ def test_a_file_says_what_each_client_holds(tmp_path: Path, ending: str, text: s
         ("yaml", "a: {rank: true}\n", r"yaml:1: client 'a': rank: .*integer"),
         ("yaml", "a: {rank: [2]}\n", r"yaml:1: client 'a': rank: .*integer"),
         ("yaml", "a: {layers: []}\n", r"yaml:1: client 'a': layers: .*at least 1 item"),
-        ("yaml", "a: {layers: [-1]}\n", r"yaml:1: client 'a': layers.0: .*greater than or equal to 0"),
+        ("yaml", "a: {layers: [-1]}\n", r"yaml:1: client 'a': layers\[0\]: .*greater than or equal to 0"),
         ("yaml", "a: {layers: {x: 1}}\n", r"yaml:1: client 'a': layers"),
         ("yaml", "a: {ranks: 2}\n", r"yaml:1: client 'a' has the unknown key 'ranks'; did you mean 'rank'\?"),
         ("yaml", "a: {rank: 2, rank: 3}\n", r"yaml:1: client 'a' has 'rank' twice"),
