@@ -95,7 +95,9 @@ class AdaptedModel:
         self.most_clients = self.most_tokens = sys.maxsize
         self.parameters = self.attached.parameters
         self.layout = Layout.of(self.parameters)
-        self.vector = _in_one_vector(self.parameters, self.layout)
+        self.vector = self.layout.gathered(self.parameters)
+        for name, view in self.layout.views(self.vector).items():
+            self.parameters[name].data = view
         self.gradient = torch.zeros_like(self.vector)
         self.alone = Carried(
             [self.parameters[name] for name in self.layout.names],
@@ -392,11 +394,3 @@ class AdaptedModel:
 
 def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits.float(), targets, reduction="none")
-
-
-def _in_one_vector(parameters: dict[str, torch.nn.Parameter], layout: Layout) -> torch.Tensor:
-    """Move the parameters into one float32 vector, so that they are read and written in one stroke."""
-    vector = torch.cat([parameters[name].detach().float().reshape(-1) for name in layout.names])
-    for name, view in layout.views(vector).items():
-        parameters[name].data = view
-    return vector

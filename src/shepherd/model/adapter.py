@@ -60,6 +60,11 @@ class Layout:
         """Length of the wire form, in bytes; it depends on names and shapes alone."""
         return _wire_bytes(self)
 
+    def gathered(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return a copy of all their values, float32 [parameters]."""
+        flat = [tensors[name].detach().float().reshape(-1) for name in self.names]
+        return torch.cat(flat) if flat else torch.zeros(0)
+
     def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the named tensors of a vector [parameters], or [clients, …] of rows of them, sharing memory."""
         parts = vector.split(self.sizes, dim=-1)
@@ -93,8 +98,7 @@ class Adapter(Mapping[str, torch.Tensor]):
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self.layout = Layout.of(tensors)
-        flat = [tensors[name].detach().to("cpu", torch.float32).reshape(-1) for name in self.layout.names]
-        self.vector = torch.cat(flat) if flat else torch.zeros(0)
+        self.vector = self.layout.gathered({name: tensor.cpu() for name, tensor in tensors.items()})
 
     @classmethod
     def from_vector(cls, layout: Layout, vector: torch.Tensor) -> Adapter:
