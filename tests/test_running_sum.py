@@ -16,16 +16,22 @@ def one_at_a_time(vectors: list[torch.Tensor], weights: list[float]) -> torch.Te
     return total
 
 
-@pytest.mark.parametrize("length", [1, 100, 16_384, 40_000])
+@pytest.mark.parametrize("length", [1, 100, 16_384, 40_001])
 @pytest.mark.parametrize("count", [1, 3, 150])
-def test_it_is_the_sum_taken_one_at_a_time(length: int, count: int) -> None:
+@pytest.mark.parametrize("part", [1 << 14, 1 << 19])
+def test_it_is_the_sum_taken_one_at_a_time(
+    length: int, count: int, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shepherd.running_sum, "_PART", part)
     torch.manual_seed(length + count)
     vectors = [torch.randn(length) for _ in range(count)]
     weights = torch.rand(count).tolist()
     found = RunningSum.zeros(length)
     for vector, weight in zip(vectors, weights, strict=True):
         found.add(vector, weight)
-    assert torch.equal(found.value, one_at_a_time(vectors, weights))
+    expected = one_at_a_time(vectors, weights)
+    assert torch.equal(found.value, expected)
+    assert torch.equal(found.over(3.7), (expected / 3.7).float())
 
 
 def test_it_may_be_read_in_the_middle() -> None:

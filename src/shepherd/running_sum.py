@@ -6,8 +6,9 @@ from typing import Self
 
 import torch
 
-_PART = 1 << 14
-_WAITING_BYTES = 1 << 28
+#: Values at a time: torch takes some microseconds to begin with each part, and twice eight bytes of each are in use.
+_PART = 1 << 19
+_WAITING_BYTES = 1 << 30
 _MOST_WAITING = 64
 
 
@@ -15,7 +16,7 @@ class RunningSum:
     """``sum_k w_k v_k`` of float32 vectors, in float64 so that many small ones are not lost.
 
     The total is larger than any of the vectors, and too large for the cache: to add one costs five times the traffic
-    of reading it. So vectors wait until there are some, at most 256 MiB or two of them, and are then added part by
+    of reading it. So vectors wait until there are some, at most 1 GiB or two of them, and are then added part by
     part, each part of the total while it is in the cache. The order of additions, and so every bit of the sum, is that
     of adding them one at a time.
 
@@ -46,6 +47,14 @@ class RunningSum:
         """The sum so far, float64 [length]; later additions change it."""
         self._settle()
         return self._total
+
+    def over(self, divisor: float) -> torch.Tensor:
+        """Return the sum so far divided by a number, float32 [length]."""
+        found = torch.empty(len(self._total))
+        wide = torch.empty(min(_PART, len(self._total)), dtype=torch.float64)
+        for part, whole in zip(found.split(_PART), self.value.split(_PART), strict=True):
+            part.copy_(torch.div(whole, divisor, out=wide[: len(whole)]))
+        return found
 
     def _settle(self) -> None:
         if not self._waiting:

@@ -52,4 +52,4 @@ class Averaging(Weighted):
             If nobody trained on anything.
         """
         refuse_nothing(accumulator.weight)
-        return Adapter.from_vector(adapter.layout, (accumulator.total.value / accumulator.weight).float())
+        return Adapter.from_vector(adapter.layout, accumulator.total.over(accumulator.weight))

@@ -52,7 +52,7 @@ class FedDyn(Averaging):
 
     def finish(self, adapter: Adapter, accumulator: WeightedSum, state: Tree) -> Aggregated:
         """Step to the mean of the clients, less h over alpha."""
-        moved = (accumulator.total.value / state["clients"]).float()
+        moved = accumulator.total.over(state["clients"])
         pull = state["pull"] - self.alpha * moved
         mean = self.mean(adapter, accumulator)
         step = Adapter.from_vector(adapter.layout, mean.vector.sub(pull, alpha=1 / self.alpha))

@@ -74,6 +74,6 @@ class Scaffold(Averaging):
 
     def finish(self, adapter: Adapter, accumulator: ControlledSum, state: Tree) -> Aggregated:  # type: ignore[override]
         """Step by the mean, and move c by the changes of those that took part."""
-        change = (accumulator.controls.value / state["clients"]).float()
+        change = accumulator.controls.over(state["clients"])
         step = self.mean(adapter, accumulator) * self.lr
         return Aggregated(step, {**state, _CONTROL: state[_CONTROL] + change})
