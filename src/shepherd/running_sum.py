@@ -7,7 +7,7 @@ from typing import Self
 import torch
 
 #: Values at a time: torch takes some microseconds to begin with each part, and twice eight bytes of each are in use.
-_PART = 1 << 19
+PART = 1 << 19
 _WAITING_BYTES = 1 << 30
 _MOST_WAITING = 64
 
@@ -51,8 +51,8 @@ class RunningSum:
     def over(self, divisor: float) -> torch.Tensor:
         """Return the sum so far divided by a number, float32 [length]."""
         found = torch.empty(len(self._total))
-        wide = torch.empty(min(_PART, len(self._total)), dtype=torch.float64)
-        for part, whole in zip(found.split(_PART), self.value.split(_PART), strict=True):
+        wide = torch.empty(min(PART, len(self._total)), dtype=torch.float64)
+        for part, whole in zip(found.split(PART), self.value.split(PART), strict=True):
             part.copy_(torch.div(whole, divisor, out=wide[: len(whole)]))
         return found
 
@@ -60,10 +60,10 @@ class RunningSum:
         if not self._waiting:
             return
         # Widened in one place that stays in the cache: torch would take a new one for each part.
-        wide = torch.empty(min(_PART, len(self._total)), dtype=torch.float64)
+        wide = torch.empty(min(PART, len(self._total)), dtype=torch.float64)
         weights = [weight for _, weight in self._waiting]
-        vectors = [vector.split(_PART) for vector, _ in self._waiting]
-        for whole, *parts in zip(self._total.split(_PART), *vectors, strict=True):
+        vectors = [vector.split(PART) for vector, _ in self._waiting]
+        for whole, *parts in zip(self._total.split(PART), *vectors, strict=True):
             room = wide[: len(whole)]
             for part, weight in zip(parts, weights, strict=True):
                 whole.add_(room.copy_(part), alpha=weight)
