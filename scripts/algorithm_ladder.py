@@ -84,8 +84,6 @@ SCHEMES = {
     "dolly-shards": ("allocation.name=shards", "allocation.clients=100"),
     "ni": ("data.columns={category: task}", "data.holdout.columns={category: task}"),
 }
-
-
 #: What clients train with where the server's rate is tuned: the best of fedavg's.
 CLIENTS_RATE = {"dolly-dirichlet": 1e-2, "dolly-shards": 1e-2, "ni": 3e-3}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shepherd.config import RunConfig
@@ -53,12 +53,7 @@ def surroundings(config: RunConfig, model: AdaptedModel, data: Mapping[str, Any]
 
 def own_parameters(config: RunConfig, model: AdaptedModel) -> int:
     """Return how many of the adapter's parameters the aggregation leaves to each client, in any round of the run."""
-    layout, rounds = model.layout, range(max(1, config.rounds))
-    return sum(
-        size
-        for name, size in zip(layout.names, layout.sizes, strict=True)
-        if any(config.aggregation.role(name, round) is Role.OWN for round in rounds)
-    )
+    return _parameters_of(config, model, lambda roles: Role.OWN in roles)
 
 
 def parameters(config: RunConfig, model: AdaptedModel) -> tuple[int, int]:
@@ -67,10 +62,15 @@ def parameters(config: RunConfig, model: AdaptedModel) -> tuple[int, int]:
     What the aggregation leaves to nobody, as ``ffa`` does LoRA's A, is not trained, though the adapter holds it.
     """
     frozen, trainable = model.counts()
+    resting = _parameters_of(config, model, lambda roles: not any(role.is_trained for role in roles))
+    return frozen + resting, trainable - resting
+
+
+def _parameters_of(config: RunConfig, model: AdaptedModel, wanted: Callable[[set[Role]], bool]) -> int:
+    """Return the size of the tensors whose roles, over the run's rounds, are those that are wanted."""
     layout, rounds = model.layout, range(max(1, config.rounds))
-    resting = sum(
+    return sum(
         size
         for name, size in zip(layout.names, layout.sizes, strict=True)
-        if not any(config.aggregation.role(name, round).is_trained for round in rounds)
+        if wanted({config.aggregation.role(name, round) for round in rounds})
     )
-    return frozen + resting, trainable - resting

@@ -61,9 +61,7 @@ def say_beside(form: str, output: Path | None, sentence: str) -> None:
     sentence : str
         Printed on one line however long: on standard error where a document goes to standard output.
     """
-    console = terminal.out if form == "table" or output is not None else terminal.err
-    if terminal.TALKS:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    terminal.say(sentence, beside=form != "table" and output is None)
 
 
 def print_tables(tables: Iterable[Table]) -> None:

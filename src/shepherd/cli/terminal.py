@@ -23,6 +23,7 @@ TALKS = started_by_torchrun()[0] == 0
 out, err = Console(quiet=not TALKS), Console(stderr=True)
 
 
-def say(sentence: str) -> None:
-    """Print a sentence as it is, on one line however long."""
-    out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+def say(sentence: str, beside: bool = False) -> None:
+    """Print a sentence as it is, on one line however long; `beside` what has standard output to itself."""
+    if TALKS:
+        (err if beside else out).print(sentence, highlight=False, markup=False, soft_wrap=True)

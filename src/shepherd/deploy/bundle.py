@@ -68,10 +68,8 @@ class Bundle:
                 f"{self.authority} is not of the federation that site.yaml names ({federation}); restore both from "
                 "one bundle."
             )
-        if facts.ends <= datetime.now(UTC):
-            raise ShepherdError(
-                f"{self.authority} ended on {facts.ends:%Y-%m-%d}; ask the coordinator for a new bundle."
-            )
+        if fault := facts.fault(datetime.now(UTC)):
+            raise ShepherdError(f"{self.authority} {fault}; ask the coordinator for a new bundle.")
 
     def _refuse_missing(self, name: str) -> None:
         if not (self.path / name).is_file():

@@ -164,6 +164,13 @@ class CertificateFacts:
         """Return for how many more whole days it is valid; negative once it has ended."""
         return (self.ends - now).days
 
+    def fault(self, now: datetime, names: Sequence[str] = ()) -> str:
+        """Return why nobody would trust it, as words after what it is: it ended, or is not for one of `names`."""
+        if self.ends <= now:
+            return f"ended on {self.ends:%Y-%m-%d}"
+        missing = [name for name in names if name not in self.names]
+        return f"is not for {', '.join(missing)}" if missing else ""
+
 
 def new_server_key() -> bytes:
     """Return a fresh private key on the curve P-256, in PEM, for a server's certificate."""

@@ -186,14 +186,12 @@ def local_address(settings: FederationSettings) -> str:
 def _refuse_unusable_certificate(folder: FederationFolder, settings: FederationSettings) -> None:
     """Refuse a certificate that not even this machine would trust; the SuperLink itself would not say so."""
     facts = read_certificate(folder.certificate)
-    wrong = ""
-    if facts.ends <= datetime.now(UTC):
-        wrong = f"ended on {facts.ends:%Y-%m-%d}"
-    elif settings.bind in settings.certificate_names and settings.bind not in facts.names:
-        wrong = f"is not for {settings.bind}, which bind in federation.yaml names"
-    if wrong:
+    fault = facts.fault(datetime.now(UTC))
+    if not fault and settings.bind in settings.certificate_names and settings.bind not in facts.names:
+        fault = f"is not for {settings.bind}, which bind in federation.yaml names"
+    if fault:
         raise ShepherdError(
-            f"The coordinator's certificate {wrong}; run `shepherd federation renew {folder.path}`, then start the "
+            f"The coordinator's certificate {fault}; run `shepherd federation renew {folder.path}`, then start the "
             "coordinator again with --resume."
         )
 

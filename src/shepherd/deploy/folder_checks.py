@@ -39,12 +39,10 @@ def certificate(folder: FederationFolder) -> Finding:
     facts, renew = read_certificate(folder.certificate), f"shepherd federation renew {folder.path}"
     if not is_signed_by(folder.certificate, folder.authority):
         return Finding("problem", "server.pem is not signed by ca.pem; no site would connect.", renew)
-    left = facts.days_left(datetime.now(UTC))
-    if left < 0:
-        return Finding("problem", f"The certificate ended on {facts.ends:%Y-%m-%d}.", renew)
-    missing = [name for name in folder.settings.certificate_names if name not in facts.names]
-    if missing:
-        return Finding("problem", f"The certificate is not for {', '.join(missing)}.", renew)
+    now = datetime.now(UTC)
+    if fault := facts.fault(now, folder.settings.certificate_names):
+        return Finding("problem", f"The certificate {fault}.", renew)
+    left = facts.days_left(now)
     said = (
         f"The certificate is for {', '.join(facts.names)}, signed by ca.pem, good for {counted(left, 'day')}."
     )

@@ -29,15 +29,14 @@ def refuse_too_few_rows(instructions: Instructions, needed: int, reason: str, re
         )
 
 
-def warn_of_one_category(instructions: Instructions, scheme: str) -> None:
-    """Say that a scheme that deals by category has but one to deal."""
-    names = np.unique(instructions.categories())
-    if len(names) == 1:
+def warn_of_one_category(instructions: Instructions, codes: np.ndarray, scheme: str) -> None:
+    """Say that a scheme that deals by category, of which `codes` are the rows', has but one to deal."""
+    if codes.max() == 0:
         _log.warning(
             "All training instructions of %s are of one category ('%s'), so allocation.name=%s gives every client the "
             "same kind; data.rows takes a file's first rows: where they are sorted, shuffle them or take more.",
             instructions.source,
-            names[0],
+            instructions.categories()[0],
             scheme,
         )
 

@@ -62,9 +62,9 @@ class Dirichlet(Allocation):
         needed = self.clients * self.min_examples
         reason = f"{self.clients:,} clients with min_examples={self.min_examples}"
         refuse_too_few_rows(instructions, needed, reason, "ask for fewer clients or min_examples")
-        warn_of_one_category(instructions, self.name)
         random = generator(seed, "allocation")
         codes = category_codes(instructions)
+        warn_of_one_category(instructions, codes, self.name)
         table = self._accepted(np.bincount(codes), random)
         order = np.lexsort((random.permutation(len(codes)), codes))
         owners = np.repeat(np.tile(np.arange(self.clients), len(table)), table.ravel())

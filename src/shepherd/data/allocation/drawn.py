@@ -52,9 +52,9 @@ class Drawn(Allocation):
             f"clients of up to {self.max_examples:,} instructions",
             "lower allocation.max_examples",
         )
-        if self.alpha is not None:
-            warn_of_one_category(instructions, self.name)
         codes = category_codes(instructions)
+        if self.alpha is not None:
+            warn_of_one_category(instructions, codes, self.name)
         draw = _Draw(self, seed, [np.flatnonzero(codes == code) for code in range(codes.max() + 1)])
         return Allocated(
             OnDemand(self.clients, str), OnDemand(self.clients, draw.rows), OnDemand(self.clients, draw.size)

@@ -43,8 +43,9 @@ class Shards(Allocation):
         shards = self.clients * self.shards_per_client
         reason = f"{self.clients:,} clients with {self.shards_per_client} shards each"
         refuse_too_few_rows(instructions, shards, reason, "ask for fewer clients or shards_per_client")
-        warn_of_one_category(instructions, self.name)
-        by_category = np.argsort(category_codes(instructions), kind="stable")
+        codes = category_codes(instructions)
+        warn_of_one_category(instructions, codes, self.name)
+        by_category = np.argsort(codes, kind="stable")
         pieces = np.array_split(by_category, shards)
         dealt = generator(seed, "allocation").permutation(shards).reshape(self.clients, -1)
         return numbered([np.concatenate([pieces[shard] for shard in hand]) for hand in dealt])
