@@ -64,6 +64,8 @@ def measured(rule: Aggregation, parameters: int, options: argparse.Namespace) ->
     """Time rounds and reading side by side, turn by turn; what is said besides the update is read as well."""
     updates = [update_of(rule, parameters, client) for client in range(min(options.apart, options.clients))]
     cohort = [updates[client % len(updates)] for client in range(options.clients)]
+    for update in updates:
+        update.update.norm()  # which a round has asked for already, to refuse what is not finite
     adapter, state = updates[0].update, rule.init(updates[0].update, 1)
     takes, reads, finishes = [], [], []
     for turn in range(options.turns + 1):

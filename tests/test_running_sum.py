@@ -22,7 +22,7 @@ def one_at_a_time(vectors: list[torch.Tensor], weights: list[float]) -> torch.Te
 def test_it_is_the_sum_taken_one_at_a_time(
     length: int, count: int, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shepherd.running_sum, "PART", part)
+    monkeypatch.setattr(shepherd.running_sum, "SUMMED_PART", part)
     torch.manual_seed(length + count)
     vectors = [torch.randn(length) for _ in range(count)]
     weights = torch.rand(count).tolist()

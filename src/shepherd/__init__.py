@@ -5,7 +5,12 @@
 >>> finished.record.final["loss"]
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Torch reads this when it first takes memory: large tensors in pages of 2 MiB, which Linux has ready in a sixth of the
+# time of as many small ones. Whoever sets it keeps what they set.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
     from shepherd.config import RunConfig, load_config

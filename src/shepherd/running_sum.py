@@ -6,8 +6,8 @@ from typing import Self
 
 import torch
 
-#: Values at a time: torch takes some microseconds to begin with each part, and twice eight bytes of each are in use.
-PART = 1 << 19
+from shepherd.vectors import SUMMED_PART, part_by_part
+
 _WAITING_BYTES = 1 << 30
 _MOST_WAITING = 64
 
@@ -50,20 +50,17 @@ class RunningSum:
 
     def over(self, divisor: float) -> torch.Tensor:
         """Return the sum so far divided by a number, float32 [length]."""
-        found = torch.empty(len(self._total))
-        wide = torch.empty(min(PART, len(self._total)), dtype=torch.float64)
-        for part, whole in zip(found.split(PART), self.value.split(PART), strict=True):
-            part.copy_(torch.div(whole, divisor, out=wide[: len(whole)]))
+        (found,) = part_by_part(lambda total: (total / divisor,), self.value)
         return found
 
     def _settle(self) -> None:
         if not self._waiting:
             return
         # Widened in one place that stays in the cache: torch would take a new one for each part.
-        wide = torch.empty(min(PART, len(self._total)), dtype=torch.float64)
+        wide = torch.empty(min(SUMMED_PART, len(self._total)), dtype=torch.float64)
         weights = [weight for _, weight in self._waiting]
-        vectors = [vector.split(PART) for vector, _ in self._waiting]
-        for whole, *parts in zip(self._total.split(PART), *vectors, strict=True):
+        vectors = [vector.split(SUMMED_PART) for vector, _ in self._waiting]
+        for whole, *parts in zip(self._total.split(SUMMED_PART), *vectors, strict=True):
             room = wide[: len(whole)]
             for part, weight in zip(parts, weights, strict=True):
                 whole.add_(room.copy_(part), alpha=weight)

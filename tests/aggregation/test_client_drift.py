@@ -159,11 +159,18 @@ def test_scaffold_of_two_processes_is_that_of_one() -> None:
     ],
 )
 def test_a_control_variate_that_is_none_is_refused(said: Tree, message: str) -> None:
-    rule = Scaffold()
     with pytest.raises(ShepherdError, match=message):
-        rule.check_said(said, ZERO.layout)
-    with pytest.raises(ShepherdError, match=message):
-        rule.accumulate(rule.start(ZERO), sent(ZERO, said=said))
+        Scaffold().check_said(said, ZERO.layout)
+
+
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_one_control_variate_that_is_not_finite_shows_in_the_sum(bad: float) -> None:
+    rule, state = Scaffold(), Scaffold().init(ZERO, clients=3)
+    accumulator = rule.start(ZERO)
+    for value in (1.0, bad, -1.0):
+        accumulator = rule.accumulate(accumulator, sent(ZERO, said={"control": torch.full((10,), value)}))
+    with pytest.raises(ShepherdError, match="control' is not finite"):
+        rule.finish(ZERO, accumulator, state)
 
 
 def test_a_large_control_variate_is_not_taken_for_an_infinite_one() -> None:

@@ -48,9 +48,9 @@ class Adaptive(Averaging):
 
         Parameters
         ----------
-        squares : Tensor, [parameters]
+        squares : Tensor, [some parameters]
             v.
-        square : Tensor, [parameters]
+        square : Tensor, [some parameters]
             The square of Delta.
         """
         raise NotImplementedError
@@ -61,11 +61,17 @@ class Adaptive(Averaging):
 
     def finish(self, adapter: Adapter, accumulator: WeightedSum, state: Tree) -> Aggregated:
         """Step along m, each parameter at its own rate."""
-        delta = self.mean(adapter, accumulator).vector
-        momentum = (state["momentum"] * self.beta_1).add_(delta, alpha=1 - self.beta_1)
-        squares = self.follow(state["squares"], delta.square())
         steps = int(state["steps"]) + 1
-        # In place where a tensor is new anyway: fresh memory costs more than the arithmetic.
-        moved = squares.sqrt().add_(self.tau).reciprocal_().mul_(momentum).mul_(self.rate(steps))
-        kept = {"momentum": momentum, "squares": squares, "steps": steps}
-        return Aggregated(Adapter.from_vector(adapter.layout, moved), kept)
+        rate = self.rate(steps)
+
+        def step(
+            delta: torch.Tensor, momentum: torch.Tensor, squares: torch.Tensor
+        ) -> tuple[torch.Tensor, ...]:
+            """Return how far parameters go, and the new m and v."""
+            momentum = (momentum * self.beta_1).add_(delta, alpha=1 - self.beta_1)
+            squares = self.follow(squares, delta.square())
+            return squares.sqrt().add_(self.tau).reciprocal_().mul_(momentum).mul_(rate), momentum, squares
+
+        kept = state["momentum"], state["squares"]
+        found, (momentum, squares) = self.stepped(adapter, accumulator, step, *kept)
+        return Aggregated(found, {"momentum": momentum, "squares": squares, "steps": steps})

@@ -106,7 +106,7 @@ class AFL(Averaging):
                 "in every round; choose another aggregation, e.g. qfedavg, or see that every client answers."
             )
         losses = torch.tensor([accumulator.losses[client] for client in range(len(mixture))])
-        step = self.mean(adapter, accumulator) * self.lr
+        step, _ = self.stepped(adapter, accumulator, lambda delta: (delta * self.lr,))
         return Aggregated(step, {"mixture": self.climb(mixture, losses.double())})
 
     def climb(self, mixture: torch.Tensor, losses: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
+
+import torch
 
 from shepherd.aggregation.base import Aggregated
 from shepherd.aggregation.weighted import Weighted, refuse_nothing
@@ -11,6 +14,7 @@ from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Adapter
 from shepherd.running_sum import RunningSum
 from shepherd.tree import Tree
+from shepherd.vectors import part_by_part
 
 
 @dataclass(frozen=True)
@@ -51,5 +55,45 @@ class Averaging(Weighted):
         ShepherdError
             If nobody trained on anything.
         """
+        mean, _ = self.stepped(adapter, accumulator, lambda delta: (delta,))
+        return mean
+
+    def stepped(
+        self,
+        adapter: Adapter,
+        accumulator: WeightedSum,
+        formula: Callable[..., tuple[torch.Tensor, ...]],
+        *others: torch.Tensor,
+    ) -> tuple[Adapter, list[torch.Tensor]]:
+        """Return what an elementwise formula makes of Delta.
+
+        Parameters
+        ----------
+        adapter : Adapter
+            The global adapter.
+        accumulator : WeightedSum
+            Of which Delta is the mean.
+        formula : callable
+            See `part_by_part`: takes a part of Delta and of each other vector; its first result is the step.
+        others : Tensor, [parameters] each
+            What the formula needs besides.
+
+        Returns
+        -------
+        Adapter, list of Tensor
+            The step, and the formula's other results, [parameters] each.
+
+        Raises
+        ------
+        ShepherdError
+            If nobody trained on anything.
+        """
         refuse_nothing(accumulator.weight)
-        return Adapter.from_vector(adapter.layout, accumulator.total.over(accumulator.weight))
+        weight = accumulator.weight
+
+        def of_total(total: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            """Apply the formula to the mean."""
+            return formula((total / weight).float(), *others)
+
+        step, *rest = part_by_part(of_total, accumulator.total.value, *others)
+        return Adapter.from_vector(adapter.layout, step), rest

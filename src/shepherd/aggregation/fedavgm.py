@@ -35,8 +35,12 @@ class FedAvgM(Averaging):
 
     def finish(self, adapter: Adapter, accumulator: WeightedSum, state: Tree) -> Aggregated:
         """Step along the momentum."""
-        delta = self.mean(adapter, accumulator).vector
         fresh = 1 - self.momentum if self.damped else 1.0
-        momentum = (state["momentum"] * self.momentum).add_(delta, alpha=fresh)
-        step = Adapter.from_vector(adapter.layout, momentum * self.lr)
-        return Aggregated(step, {"momentum": momentum})
+
+        def step(delta: torch.Tensor, momentum: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """Return how far parameters go, and the new momentum."""
+            momentum = (momentum * self.momentum).add_(delta, alpha=fresh)
+            return momentum * self.lr, momentum
+
+        found, (momentum,) = self.stepped(adapter, accumulator, step, state["momentum"])
+        return Aggregated(found, {"momentum": momentum})

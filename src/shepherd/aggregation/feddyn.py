@@ -52,8 +52,12 @@ class FedDyn(Averaging):
 
     def finish(self, adapter: Adapter, accumulator: WeightedSum, state: Tree) -> Aggregated:
         """Step to the mean of the clients, less h over alpha."""
-        moved = accumulator.total.over(state["clients"])
-        pull = state["pull"] - self.alpha * moved
-        mean = self.mean(adapter, accumulator)
-        step = Adapter.from_vector(adapter.layout, mean.vector.sub(pull, alpha=1 / self.alpha))
-        return Aggregated(step, {**state, "pull": pull})
+        share = accumulator.weight / state["clients"]  # of everybody, how many took part
+
+        def step(mean: torch.Tensor, pull: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """Return how far parameters go, and the new h."""
+            pull = pull - mean * (self.alpha * share)
+            return mean.sub(pull, alpha=1 / self.alpha), pull
+
+        found, (pull,) = self.stepped(adapter, accumulator, step, state["pull"])
+        return Aggregated(found, {**state, "pull": pull})

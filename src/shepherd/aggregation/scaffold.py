@@ -69,11 +69,18 @@ class Scaffold(Averaging):
 
     def accumulate(self, accumulator: ControlledSum, update: ClientUpdate) -> ControlledSum:  # type: ignore[override]
         """Add one client's update, and how its control variate changed."""
-        accumulator.controls.add(said_vector(update.said, _CONTROL, update.update.layout), 1.0)
+        accumulator.controls.add(update.said[_CONTROL], 1.0)
         return super().accumulate(accumulator, update)
 
     def finish(self, adapter: Adapter, accumulator: ControlledSum, state: Tree) -> Aggregated:  # type: ignore[override]
         """Step by the mean, and move c by the changes of those that took part."""
-        change = accumulator.controls.over(state["clients"])
-        step = self.mean(adapter, accumulator) * self.lr
-        return Aggregated(step, {**state, _CONTROL: state[_CONTROL] + change})
+        # One client's that is not finite shows in the sum, which is read once, not once a client.
+        said = {_CONTROL: accumulator.controls.over(state["clients"])}
+        change = said_vector(said, _CONTROL, adapter.layout)
+
+        def step(mean: torch.Tensor, change: torch.Tensor, control: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            """Return how far parameters go, and the new c."""
+            return mean * self.lr, control + change
+
+        found, (control,) = self.stepped(adapter, accumulator, step, change, state[_CONTROL])
+        return Aggregated(found, {**state, _CONTROL: control})
