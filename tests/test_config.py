@@ -93,6 +93,10 @@ def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
         (["run.name=a/b"], "run.name: a folder's name is made of letters, digits, '.', '_' and '-', and"),
         (["run.name=.."], "begins with no '.' (given: '..')."),
         (["run.name=."], "begins with no '.' (given: '.')."),
+        (
+            ["run.name=2024"],
+            """run.name: this is meant to be text; put it in quotes of its own, e.g. '"2024"' (given: 2024).""",
+        ),
         (["run.name=.hidden"], "begins with no '.' (given: '.hidden')."),
         (["evaluation.metrics=[bleu]"], "evaluation.metrics[0]: input should be"),
         (["training.lr=.nan"], "training.lr"),

@@ -76,6 +76,11 @@ def test_no_name_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
     assert (tmp_path / folder_name(name or "client")).resolve().parent == tmp_path.resolve()
 
 
+def test_names_that_differ_have_folders_that_differ() -> None:
+    names = ["a b", "a_b", "a/b", "a:b", ".a", "_a", "..a"]
+    assert len({folder_name(name) for name in names}) == len(names)
+
+
 @pytest.mark.parametrize("name", ["run", "a.b", "0.5_x-1", "ä", "-a"])
 def test_other_names_stay_as_they_are(name: str) -> None:
     assert named_as_folder(name) == folder_name(name) == name

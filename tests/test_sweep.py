@@ -299,6 +299,17 @@ def test_a_sweep_over_the_data_has_a_table_without_a_best(config: str) -> None:
     assert {getattr(cell, "style", "") for column in table.columns for cell in column.cells} == {""}
 
 
+def test_a_folder_of_something_else_is_left_alone(config: str) -> None:
+    plan = plan_sweep(config, ["adapter.rank=2,4"], name="mine")
+    plan.folder.mkdir(parents=True)
+    (plan.folder / "table.md").write_text("mine")
+    with pytest.raises(
+        ShepherdError, match="mine holds other files than a sweep's; give the sweep another --name"
+    ):
+        _run(plan)
+    assert [path.name for path in plan.folder.iterdir()] == ["table.md"]
+
+
 def test_torchrun_is_refused(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shepherd.sweep.running.started_by_torchrun", lambda: (0, 2))
     with pytest.raises(ShepherdError, match="without torchrun"):

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,12 @@ def _sync(path: Path) -> None:
 def folder_name(name: str) -> str:
     """Return a name as the name of a folder: letters, digits, ``.``, ``_`` and ``-`` stay, all else becomes ``_``.
 
-    So does a ``.`` that comes first: ``..`` would be the folder above.
+    So does a ``.`` that comes first: ``..`` would be the folder above. A name that is changed ends in six digits of its
+    own, so that ``a b`` and ``a_b`` have two folders.
     """
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    return f"_{kept[1:]}" if kept.startswith(".") else kept
+    kept = f"_{kept[1:]}" if kept.startswith(".") else kept
+    return kept if kept == name else f"{kept}-{sha256(name.encode()).hexdigest()[:6]}"
 
 
 def named_as_folder(name: str) -> str:

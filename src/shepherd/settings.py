@@ -71,6 +71,8 @@ def first_mistake(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if first["type"] in ("list_type", "tuple_type"):
         message = "this is a list" + ("" if secret else f", e.g. {_listed(given)}")
+    if first["type"] == "string_type" and isinstance(given, int | float):
+        message = f"this is meant to be text; put it in quotes of its own, e.g. '\"{given}\"'"
     tells = isinstance(given, str | int | float | list) and not secret
     shown = f" (given: {given!r})" if tells else ""
     end = "" if message.endswith("?") and not shown else "."

@@ -112,6 +112,19 @@ def test_a_public_key_that_cannot_be_read_is_named_with_its_site(
         folder.registered()
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file or directory"), (b"\xff\xfe", "it is not UTF-8 text")]
+)
+def test_settings_that_cannot_be_read_are_one_sentence(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "site.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ShepherdError, match=f"^Cannot read .*site.yaml: {said}; restore it.$"):
+        read_settings(SiteSettings, path)
+
+
 def test_a_removed_site_is_kept_aside_and_may_come_again(folder: FederationFolder) -> None:
     keys = []
     for _ in range(2):

@@ -165,6 +165,12 @@ def test_momentum_that_would_do_nothing_is_refused(optimizer: str) -> None:
     parse_config({"training": {"optimizer": "sgd", "momentum": 0.9}})
 
 
+def test_betas_that_would_do_nothing_are_refused() -> None:
+    with pytest.raises(ShepherdError, match="betas are Adam's, and optimizer=sgd has none"):
+        parse_config({"training": {"optimizer": "sgd", "betas": [0.8, 0.9]}})
+    parse_config({"training": {"optimizer": "sgd", "betas": [0.9, 0.999]}})  # as a run writes them down
+
+
 @pytest.mark.parametrize("rule", ["flora", "flexlora", "florist", "fedsvd"])
 def test_moments_are_not_kept_for_factors_that_are_gone(rule: str) -> None:
     for training in ({"stateful": True}, {"stateful": True, "optimizer": "sgd", "momentum": 0.9}):

@@ -228,8 +228,10 @@ def read_settings(kind: type[_Kind], path: Path) -> _Kind:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ShepherdError(f"Cannot read {path}: {error}; restore it.") from error
+    except OSError as error:
+        raise ShepherdError(f"Cannot read {path}: {error.strerror or error}; restore it.") from error
+    except UnicodeDecodeError as error:
+        raise ShepherdError(f"Cannot read {path}: it is not UTF-8 text; restore it.") from error
     except yaml.YAMLError as error:
         raise ShepherdError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict):

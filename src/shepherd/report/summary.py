@@ -185,8 +185,6 @@ def _result(record: Record) -> str:
     on = f"On {whole(rows)} held-out examples" if rows else "On the hold-out"
     if first is None or first is last:
         return f"{on} the loss is {fixed(last['loss'])} nats per response token."
-    if first["loss"] == last["loss"]:
-        return f"{on} the loss stayed at {fixed(last['loss'])} nats per response token."
     rouge = _rouge(first.get("rouge_l"), last.get("rouge_l"))
     if fixed(first["loss"]) == fixed(last["loss"]):
         return f"{on} the loss stayed at {fixed(last['loss'])} nats per response token{rouge}.{_pairs(last)}"

@@ -46,12 +46,14 @@ def run_sweep(
     Raises
     ------
     ShepherdError
-        Under torchrun, or if a cell's folder holds a run of another config: then nothing is run.
+        Under torchrun, or if the folder or a cell's holds something else, as a run of another config: then nothing is
+        run.
     """
     if started_by_torchrun()[1] > 1:
         raise ShepherdError("The cells of a sweep are run one by one; run shepherd sweep without torchrun.")
+    _check_folder(plan)
     for cell in plan.cells:
-        _check_folder(cell)
+        _check_cell(cell)
     failures: dict[str, str] = {}
     left = _TimeLeft(sum(not cell.finished for cell in plan.cells))
     for number, cell in enumerate(plan.cells, start=1):
@@ -67,7 +69,18 @@ def run_sweep(
     return failures
 
 
-def _check_folder(cell: Cell) -> None:
+def _check_folder(plan: Plan) -> None:
+    """Refuse a folder of something else, whose files the sweep's would replace."""
+    ours = (MANIFEST, *(cell.name for cell in plan.cells))
+    if (
+        plan.folder.is_dir()
+        and any(plan.folder.iterdir())
+        and not any((plan.folder / name).exists() for name in ours)
+    ):
+        raise ShepherdError(f"{plan.folder} holds other files than a sweep's; give the sweep another --name.")
+
+
+def _check_cell(cell: Cell) -> None:
     """Refuse a folder that holds a run of another config."""
     if cell.config.run.directory.is_dir():
         RunDirectory(cell.config.run.directory).open(cell.config, resume=True)

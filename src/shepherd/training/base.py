@@ -160,6 +160,8 @@ class Training(Strategy):
     def _check_betas(self) -> Self:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas must lie in [0, 1)")
+        if self.optimizer == "sgd" and self.betas != type(self).model_fields["betas"].default:
+            raise ValueError("betas are Adam's, and optimizer=sgd has none; leave them out, or set momentum")
         return self
 
     @model_validator(mode="after")
