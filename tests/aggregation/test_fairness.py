@@ -111,6 +111,7 @@ def test_afl_steps_by_the_mixture_and_then_moves_it_to_who_does_badly(ascent: An
     else:
         weights = np.array([0.2, 0.3, 0.5]) * np.exp(0.2 * np.array([1.0, 2.0, 0.5]))
         np.testing.assert_allclose(after, weights / weights.sum())
+    assert made.figures == {"highest_share": after.max(), "lowest_share": after.min()}
 
 
 def test_afl_needs_everybody() -> None:

@@ -107,7 +107,9 @@ class AFL(Averaging):
             )
         losses = torch.tensor([accumulator.losses[client] for client in range(len(mixture))])
         step, _ = self.stepped(adapter, accumulator, lambda delta: (delta * self.lr,))
-        return Aggregated(step, {"mixture": self.climb(mixture, losses.double())})
+        mixture = self.climb(mixture, losses.double())
+        figures = {"highest_share": float(mixture.max()), "lowest_share": float(mixture.min())}
+        return Aggregated(step, {"mixture": mixture}, figures)
 
     def climb(self, mixture: torch.Tensor, losses: torch.Tensor) -> torch.Tensor:
         """Return the mixture after one step up along the losses, both [clients] in float64."""

@@ -10,23 +10,11 @@ from shepherd.participation.oort import Oort
 from shepherd.participation.power_of_choice import PowerOfChoice
 from shepherd.participation.random import Random
 from shepherd.participation.round_robin import RoundRobin
-from shepherd.participation.trace import Trace
+from shepherd.participation.trace import CHOOSERS, Trace
 from shepherd.participation.weighted import Weighted
 from shepherd.strategy import one_of
 
-ParticipationChoice = one_of(
-    Participation,
-    Random,
-    Only,
-    RoundRobin,
-    Weighted,
-    PowerOfChoice,
-    Oort,
-    DivFL,
-    Coverage,
-    FedCS,
-    Trace,
-)
+ParticipationChoice = one_of(Participation, *CHOOSERS, Trace)
 
 __all__ = [
     "Candidates",

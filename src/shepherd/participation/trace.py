@@ -23,9 +23,9 @@ from shepherd.participation.weighted import Weighted
 from shepherd.strategy import one_of
 from shepherd.tree import Tree
 
-_ThenChoice: Any = one_of(
-    Participation, Random, Only, RoundRobin, Weighted, PowerOfChoice, Oort, DivFL, Coverage, FedCS
-)
+#: What chooses by itself, and among those that are there as well.
+CHOOSERS = (Random, Only, RoundRobin, Weighted, PowerOfChoice, Oort, DivFL, Coverage, FedCS)
+_ThenChoice: Any = one_of(Participation, *CHOOSERS)
 
 
 class Trace(Participation):

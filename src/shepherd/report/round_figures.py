@@ -33,6 +33,8 @@ _WORDS = {
     "kept_rank": "Rank kept, mean of the modules",
     "kept_energy": "Share of the squares of the average product kept",
     "merged_norm": "Norm of what was merged into the base",
+    "highest_share": "What a client counts in the mixture, at most",
+    "lowest_share": "What a client counts in the mixture, at least",
     "clusters": "Clusters of clients",
     "preference_accuracy": "Pairs in which the trained adapter prefers the chosen answer, share",
     "preference_margin": "Margin of that preference, nats",
