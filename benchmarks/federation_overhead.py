@@ -33,7 +33,7 @@ from shepherd.config import RunConfig, parse_config
 from shepherd.deploy.child import wait_until
 from shepherd.deploy.coordinating import connected
 from shepherd.deploy.coordinator import Coordinator
-from shepherd.federation import Observer
+from shepherd.observer import Observer
 from shepherd.runs import execute
 
 

@@ -23,8 +23,8 @@ BEGAN = time.perf_counter()
 def measure(clients: int, options: argparse.Namespace) -> None:
     """Run three rounds with `clients` clients, and print what they took as JSON."""
     from shepherd.config import load_config  # importing is a part of the start
-    from shepherd.federation import Observer
     from shepherd.machine import peak_memory_bytes
+    from shepherd.observer import Observer
     from shepherd.runs import execute
 
     class Started(Observer):

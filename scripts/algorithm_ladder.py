@@ -33,10 +33,11 @@ from shepherd.randomness import generator
 from shepherd.report.record import read_record
 from shepherd.report.seeds import compare_over_seeds
 from shepherd.report.seeds_figure import write_seeds_figure
-from shepherd.report.seeds_table import to_markdown
-from shepherd.report.units import size
+from shepherd.report.seeds_table import document_tables
+from shepherd.report.tables import markdown
 from shepherd.runs import Run, load_run
 from shepherd.runs import run as run_config
+from shepherd.units import size
 
 TUNING_SEED = 100
 SEEN = "seen.json"
@@ -174,7 +175,7 @@ def table(options: argparse.Namespace) -> None:
     """Print what each rule scores, and how it differs from the first, seed by seed."""
     configs = [config for config in ladder(options) if is_done(config)]
     comparison = compare_over_seeds([read_record(config.run.directory) for config in configs])
-    sys.stdout.write(to_markdown(comparison))
+    sys.stdout.write(markdown(*document_tables(comparison)))
     write_scores(options)
     write_seeds_figure(comparison, Path(options.picture))
 

@@ -23,7 +23,8 @@ from shepherd.progress import RunProgress
 from shepherd.report.record import read_record
 from shepherd.report.seeds import compare_over_seeds
 from shepherd.report.seeds_figure import write_seeds_figure
-from shepherd.report.seeds_table import to_markdown
+from shepherd.report.seeds_table import document_tables
+from shepherd.report.tables import markdown
 from shepherd.runs import run as run_config
 
 #: The coresets, and of those that match another its name.
@@ -96,7 +97,7 @@ def table(options: argparse.Namespace) -> None:
     folders = [config.run.directory for config in configs(options)]
     records = [read_record(folder) for folder in folders if (folder / "adapter").is_dir()]
     comparison = compare_over_seeds(records)
-    sys.stdout.write(to_markdown(comparison))
+    sys.stdout.write(markdown(*document_tables(comparison)))
     write_seeds_figure(comparison, Path(options.picture))
 
 

@@ -10,7 +10,7 @@ from shepherd.allocate import allocate
 from shepherd.baselines import Alone, baseline_configs, draw_clients, run_baselines
 from shepherd.config import RunConfig, parse_config
 from shepherd.data.client_files import write_client_files
-from shepherd.federation import Observer
+from shepherd.observer import Observer
 from shepherd.preparation import deal
 from shepherd.report.record import Record, read_record
 from shepherd.runs import execute

@@ -13,9 +13,10 @@ import torch
 from shepherd.backend import RoundPart
 from shepherd.config import RunConfig, parse_config
 from shepherd.errors import ShepherdError
-from shepherd.federation import Federation, Observer
+from shepherd.federation import Federation
 from shepherd.messages import ClientJob, ClientSummary, ClientUpdate
 from shepherd.model.adapter import Adapter
+from shepherd.observer import Observer
 from shepherd.state import RunState
 
 ZERO = Adapter({"w": torch.zeros(3)})

@@ -29,9 +29,9 @@ from shepherd.coreset import Cohort, Coreset
 from shepherd.data.client_files import write_client_files
 from shepherd.data.population import ClientView
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer, Selection
 from shepherd.messages import ClientJob
 from shepherd.model.adapted import AdaptedModel
+from shepherd.observer import Observer, Selection
 from shepherd.preparation import deal, prepare
 from shepherd.progress import RunProgress
 from shepherd.runs import execute, load_run

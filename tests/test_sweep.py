@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from shepherd.config import PlaceConfig, RunConfig
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
+from shepherd.observer import Observer
 from shepherd.report.record import read_record
 from shepherd.report.sweep_table import sweep_results, sweep_table
 from shepherd.sweep.grid import MOST_CELLS, Plan, plan_sweep

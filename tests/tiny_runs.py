@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shepherd.config import RunConfig, parse_config
-from shepherd.federation import Observer
+from shepherd.observer import Observer
 
 
 def tiny_values(base: Path, root: Path, name: str = "tiny", **changes: Any) -> dict[str, Any]:

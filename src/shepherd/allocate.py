@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from shepherd.data.heterogeneity import Heterogeneity
 from shepherd.files import write_atomically, write_json
 from shepherd.preparation import deal
 from shepherd.report.heterogeneity_figure import heterogeneity_figure
+from shepherd.report.tables import csv_text
 from shepherd.run_directory import RunDirectory
 
 
@@ -52,12 +52,10 @@ def _write(config: RunConfig, folder: Path) -> Heterogeneity:
 
 def _as_csv(found: Heterogeneity) -> str:
     clients = found.to_dict()["clients"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     figures = [key for key in clients[0] if key != "counts"]
     categories = list(found.to_dict()["whole"])
-    writer.writerow([*figures, *categories])
-    for client in clients:
-        counts = [client["counts"].get(category, 0) for category in categories]
-        writer.writerow([*(client[key] for key in figures), *counts])
-    return text.getvalue()
+    lines = (
+        [*(client[key] for key in figures), *(client["counts"].get(category, 0) for category in categories)]
+        for client in clients
+    )
+    return csv_text([*figures, *categories], lines)

@@ -19,9 +19,9 @@ from shepherd.config import RunConfig
 from shepherd.coreset import Full, KMeans
 from shepherd.data.allocation import Iid
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
 from shepherd.files import folder_name
 from shepherd.model.kinds import Lora
+from shepherd.observer import Observer
 from shepherd.participation import Only
 from shepherd.preparation import Dealt, deal
 from shepherd.randomness import generator

@@ -30,8 +30,6 @@ from shepherd.simulation import Arrived, Invited, Workload
 from shepherd.state import RunState
 from shepherd.tree import Tree
 
-__all__ = ["Federation", "Observer", "Selection"]
-
 log = logging.getLogger(__name__)
 
 

@@ -18,9 +18,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from shepherd.federation import Observer
-from shepherd.report.units import duration
+from shepherd.observer import Observer
 from shepherd.state import RunState
+from shepherd.units import duration
 
 Line = dict[str, Any]
 _SHOWN = 12

@@ -15,10 +15,11 @@ from shepherd.config import RunConfig, load_config, parse_config
 from shepherd.coreset.sketch import sketch
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.evaluate import DueEvaluation
-from shepherd.federation import Federation, Observer, Selection
+from shepherd.federation import Federation
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.model.base import load_base
+from shepherd.observer import Observer, Selection
 from shepherd.preparation import Prepared, prepare
 from shepherd.processes import Processes, joined
 from shepherd.report.html import write_report

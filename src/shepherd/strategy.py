@@ -19,8 +19,6 @@ from pydantic import BeforeValidator, SerializeAsAny
 from shepherd.errors import first_line
 from shepherd.settings import Settings, missing_space, nearest
 
-__all__ = ["OneOf", "Strategy", "nearest", "one_of"]
-
 
 class Strategy(Settings):
     """Base of every algorithm in Shepherd; subclasses give ``name`` a default."""

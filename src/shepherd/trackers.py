@@ -8,7 +8,7 @@ from typing import Any
 
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
+from shepherd.observer import Observer
 
 
 class TrackerObserver(Observer):

@@ -17,7 +17,8 @@ import shepherd.cli.federating  # noqa: F401, adds the command
 from shepherd.config import parse_config
 from shepherd.deploy.bundle import Bundle
 from shepherd.deploy.folder import FederationFolder
-from shepherd.deploy.limits import check_allowed, check_base
+from shepherd.deploy.limits import check_allowed
+from shepherd.deploy.measured_limits import check_base
 from shepherd.deploy.refusal import Refused
 from shepherd.model.base import load_base
 

@@ -17,7 +17,7 @@ from shepherd.deploy.settings import FederationSettings
 from shepherd.deploy.site import Site
 from shepherd.deploy.wire import Envelope
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
+from shepherd.observer import Observer
 from shepherd.runs import execute
 from shepherd.tree import most_bytes
 from tiny_runs import Stop, adapter_bytes, lines, named, tiny_values

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from shepherd.config import DataConfig, RunConfig, load_config, parse_config, preset_names
 from shepherd.deploy.foreign_code import refuse_foreign_code, strategies
-from shepherd.deploy.limits import check_adapter, check_allowed, check_base, check_round, check_work, proxies
+from shepherd.deploy.limits import check_allowed, proxies
+from shepherd.deploy.measured_limits import check_adapter, check_base, check_round, check_work
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import Limits
 from shepherd.errors import ShepherdError

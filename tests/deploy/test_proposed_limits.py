@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from shepherd.config import parse_config
-from shepherd.deploy.limits import check_adapter, check_allowed
+from shepherd.deploy.limits import check_allowed
+from shepherd.deploy.measured_limits import check_adapter
 from shepherd.deploy.proposed_limits import proposed_limits
 from shepherd.deploy.settings import Limits
 from shepherd.model.adapted import AdaptedModel

@@ -17,8 +17,8 @@ from shepherd.deploy.coordinator import Coordinator
 from shepherd.deploy.settings import FederationSettings
 from shepherd.deploy.wire import Envelope
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
 from shepherd.model.adapter import Adapter
+from shepherd.observer import Observer
 from shepherd.runs import execute
 from shepherd.tree import from_bytes, to_bytes
 from tiny_runs import Stop, adapter_bytes, lines, named, tiny_values

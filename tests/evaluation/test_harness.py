@@ -16,8 +16,8 @@ from shepherd.errors import ShepherdError
 from shepherd.evaluation.harness import check_shots, examine, read_results
 from shepherd.evaluation.harness_tasks import TaskFile, read_task
 from shepherd.evaluation.lm_evaluation import HarnessSettings
-from shepherd.report.comparison_table import markdown
 from shepherd.report.harness_table import harness_table, to_csv
+from shepherd.report.tables import markdown
 from shepherd.study.respondents import open_respondent
 
 pytest.importorskip("lm_eval")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shepherd.people.comparison import Agreement, Agreements
-from shepherd.report.comparison_table import markdown
 from shepherd.report.people_tables import agreement_tables
+from shepherd.report.tables import markdown
 from shepherd.statistics.agreement import Figure
 from shepherd.statistics.bootstrap import Interval
 

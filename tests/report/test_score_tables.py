@@ -13,7 +13,6 @@ from shepherd.evaluation.group_scores import by_group, corrected
 from shepherd.evaluation.groups import group
 from shepherd.evaluation.measured import Measured
 from shepherd.evaluation.scores import ModelScores, Scores
-from shepherd.report.comparison_table import markdown
 from shepherd.report.intervals import NOISE, difference_text, noise_note
 from shepherd.report.latex import latex
 from shepherd.report.score_figures import write_group_figure
@@ -24,6 +23,7 @@ from shepherd.report.score_tables import (
     to_csv,
 )
 from shepherd.report.table_files import Document
+from shepherd.report.tables import markdown
 from shepherd.statistics.bootstrap import UNKNOWN, Interval
 from shepherd.study.questions import Question
 

@@ -27,9 +27,9 @@ from shepherd.report.seeds_table import (
     seeds_table,
     terminal_tables,
     to_csv,
-    to_markdown,
 )
 from shepherd.report.specialists import note_specialists
+from shepherd.report.tables import markdown
 
 MakeSeed = Callable[..., Record]
 FLOORS = {"fedit": {0: 3.0, 1: 3.2, 2: 3.1}, "fedhds": {0: 3.1, 1: 3.25, 2: 3.3}}
@@ -111,8 +111,8 @@ def test_the_table_says_mean_and_spread_and_marks_the_best(records: list[Record]
     line, costs = (line for line in console.export_text().splitlines() if line.startswith(" fedit"))
     assert costs.split() == ["fedit", "1,200", "1", "min", "20", "s", "12.0", "MB", "12.0", "MB"]
     assert line.split()[:5] == ["fedit", "3", *_cells(comparison, "Loss")[0].split()]
-    assert "**fedit**" not in to_markdown(comparison)
-    assert f"**{_cells(comparison, 'Loss')[0]}**" in to_markdown(comparison)
+    assert "**fedit**" not in markdown(*document_tables(comparison))
+    assert f"**{_cells(comparison, 'Loss')[0]}**" in markdown(*document_tables(comparison))
 
 
 def test_one_seed_has_no_spread(records: list[Record]) -> None:
@@ -311,9 +311,9 @@ def test_without_rouge_or_a_common_seed_there_is_still_a_table(records: list[Rec
         for record in (records[0], records[4])
     ]
     comparison = compare_over_seeds(bare)
-    assert "ROUGE" not in to_markdown(comparison)
-    assert "Difference" not in to_markdown(comparison)
-    assert "No method shares a seed with fedit-0" in to_markdown(comparison)
+    assert "ROUGE" not in markdown(*document_tables(comparison))
+    assert "Difference" not in markdown(*document_tables(comparison))
+    assert "No method shares a seed with fedit-0" in markdown(*document_tables(comparison))
     assert len(seeds_figure(comparison).axes) == 1
 
 

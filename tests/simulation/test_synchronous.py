@@ -12,7 +12,7 @@ from formulas import ZERO, devices, federation, scope
 
 from shepherd.config import parse_config
 from shepherd.errors import ShepherdError
-from shepherd.federation import Selection
+from shepherd.observer import Selection
 
 SIZES = [10, 20, 30, 40]
 #: Of the adapter's wire form, which a client is sent; it sends 40.

@@ -16,11 +16,11 @@ from shepherd.evaluation.continuation import Speaking
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.base import Base, BaseModelConfig, load_base
 from shepherd.model.kinds import AdapterKind, Lora
-from shepherd.report.units import counted
 from shepherd.study.answers import ModelCard
 from shepherd.study.bases import LoadedBase
 from shepherd.study.respondents import PROMPT, LocalRespondent, open_respondent
 from shepherd.study.sources import find_sources
+from shepherd.units import counted
 
 
 @dataclass(frozen=True)

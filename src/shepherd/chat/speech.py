@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from shepherd.errors import ShepherdError, first_line
 from shepherd.evaluation.continuation import continued, end_tokens
-from shepherd.report.units import duration
+from shepherd.units import duration
 
 if TYPE_CHECKING:
     from shepherd.chat.models import Speaker

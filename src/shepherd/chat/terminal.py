@@ -17,8 +17,8 @@ from rich.markup import escape
 from shepherd.chat.exchange import Exchange, Turn, ask, in_turn, in_words
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.decoding import DecodingSettings
-from shepherd.report.units import counted
 from shepherd.settings import checked, nearest
+from shepherd.units import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -118,7 +118,7 @@ def _columns(texts: Sequence[str]) -> dict[str, str]:
 def _print_answered(study: Study, answered: Sequence[Answered]) -> None:
     from rich.table import Table
 
-    from shepherd.report.units import duration, fixed, whole
+    from shepherd.units import duration, fixed, whole
 
     table = Table("model", "answered", "mean words", "cut", "time")
     for column in table.columns[1:]:

@@ -97,7 +97,7 @@ def _introduce(own: Site) -> None:
 
 
 def _answered(asked: Envelope, answer: Envelope, seconds: float) -> None:
-    from shepherd.report.units import duration, size
+    from shepherd.units import duration, size
 
     what = {"hello": "introduced itself", "summarise": "summarised its examples", "train": "trained"}
     done = what.get(asked.kind, "evaluated")

@@ -154,7 +154,7 @@ def status(folder: FolderArgument) -> None:
 
 def _standing(now: Now) -> list[str]:
     """Say how a run stands."""
-    from shepherd.report.units import duration, fixed
+    from shepherd.units import duration, fixed
 
     took = f" The last round took {duration(now.round_seconds)}." if now.round_seconds else ""
     loss = "" if now.loss is None else f" Held-out loss: {fixed(now.loss)}."

@@ -169,7 +169,7 @@ def _recompute(study: Study, name: str) -> None:
     from shepherd.judge import judging
     from shepherd.judge.record import read_record
     from shepherd.judge.sentences import of_outcome
-    from shepherd.report.units import counted
+    from shepherd.units import counted
 
     outcome = judging.recompute(study, name)
     read = f"{counted(len(outcome.judgements), 'judgement')} of {name}"

@@ -11,7 +11,7 @@ from shepherd.cli import terminal
 from shepherd.cli.options import DrawnCount, StudyOption
 from shepherd.cli.terminal import say
 from shepherd.errors import ShepherdError
-from shepherd.report.units import counted
+from shepherd.units import counted
 
 if TYPE_CHECKING:
     from shepherd.people.desk import Desk

@@ -52,7 +52,7 @@ def sweep(
 
 
 def _list(plan: Plan) -> None:
-    from shepherd.report.units import counted
+    from shepherd.units import counted
 
     for cell in plan.cells:
         done = " (finished)" if cell.finished else ""
@@ -65,8 +65,8 @@ def _run(plan: Plan, form: str, output: Path | None) -> None:
     from shepherd.cli.showing import say_beside, show
     from shepherd.report.sweep_document import sweep_document
     from shepherd.report.sweep_table import sweep_table
-    from shepherd.report.units import counted
     from shepherd.sweep.running import PICTURE, run_sweep, write_results
+    from shepherd.units import counted
 
     failures = run_sweep(plan, _progress, say)
     if len(failures) < len(plan.cells):

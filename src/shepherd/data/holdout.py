@@ -10,7 +10,8 @@ from pydantic import Field
 from shepherd.data.instructions import Instructions, read_instructions
 from shepherd.errors import ShepherdError
 from shepherd.randomness import generator
-from shepherd.strategy import Strategy, nearest, one_of
+from shepherd.settings import nearest
+from shepherd.strategy import Strategy, one_of
 
 
 class Holdout(Strategy):

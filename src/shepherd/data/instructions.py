@@ -20,7 +20,7 @@ from shepherd.data.layouts import Example, find_layout, read_example
 from shepherd.data.reading import Row, Rows, ending, read_rows
 from shepherd.errors import ShepherdError
 from shepherd.hub import only_cached
-from shepherd.strategy import nearest
+from shepherd.settings import nearest
 
 if TYPE_CHECKING:
     import datasets

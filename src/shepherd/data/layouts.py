@@ -14,7 +14,7 @@ from typing import Any
 
 from shepherd.data.reading import Row, kind
 from shepherd.errors import ShepherdError
-from shepherd.strategy import nearest
+from shepherd.settings import nearest
 
 _CANDIDATES = {
     "instruction": ("instruction", "prompt"),

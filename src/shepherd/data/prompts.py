@@ -17,7 +17,7 @@ import jinja2
 import yaml
 
 from shepherd.errors import ShepherdError
-from shepherd.strategy import nearest
+from shepherd.settings import nearest
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _KEYS = ("with_context", "without_context")

@@ -20,7 +20,7 @@ from shepherd.deploy.finding import Check, Finding, ok
 from shepherd.errors import ShepherdError
 from shepherd.model.base import BaseModelConfig, load_base, source_of
 from shepherd.model.proxy import load_proxy
-from shepherd.report.units import counted, duration, whole
+from shepherd.units import counted, duration, whole
 
 _PATIENCE_S = 5.0
 #: A site's signature names a time, and Flower takes it for so long before and after.

@@ -23,8 +23,8 @@ from shepherd.deploy.folder import FederationFolder
 from shepherd.deploy.private_files import private_folder, private_log
 from shepherd.deploy.settings import FederationSettings, joined_address
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
 from shepherd.files import held, is_held
+from shepherd.observer import Observer
 from shepherd.run_directory import RunDirectory
 from shepherd.run_files import is_finished
 from shepherd.runs import Run

@@ -32,10 +32,11 @@ from shepherd.deploy.shared import digest, shared_config
 from shepherd.deploy.wire import Envelope, declared
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.evaluate import DueEvaluation
-from shepherd.federation import Federation, Observer
+from shepherd.federation import Federation
 from shepherd.metrics import Line
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
+from shepherd.observer import Observer
 from shepherd.preparation import evaluator_of, load_model
 from shepherd.run_directory import RunDirectory
 from shepherd.runs import Run

@@ -11,7 +11,7 @@ from shepherd.deploy.coordinating import is_running
 from shepherd.deploy.finding import Check, Finding, ok
 from shepherd.deploy.folder import FederationFolder
 from shepherd.deploy.private_files import refuse_public
-from shepherd.report.units import counted
+from shepherd.units import counted
 
 SOON_DAYS = 30
 

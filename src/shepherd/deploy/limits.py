@@ -18,10 +18,6 @@ from shepherd.coreset.turbo import FedHDSTurbo
 from shepherd.data.prompts import NAMES as PROMPT_NAMES
 from shepherd.deploy.foreign_code import strategies
 from shepherd.deploy.measured_limits import (
-    check_adapter,
-    check_base,
-    check_round,
-    check_work,
     refuse_above,
     refuse_unnamed,
     shown,
@@ -30,8 +26,6 @@ from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import Limits
 from shepherd.model.kinds import LowRank, VirtualKind
 from shepherd.transforms import Clip, Compression, Transform
-
-__all__ = ["check_adapter", "check_allowed", "check_base", "check_round", "check_work", "proxies"]
 
 #: What bounds an update, and what adds noise to one. There is no transform of the second kind yet.
 _CLIPPING: tuple[type[Transform], ...] = (Clip,)

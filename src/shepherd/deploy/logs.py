@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from shepherd.deploy.rotated_log import RotatedLog
-from shepherd.federation import Observer
 from shepherd.files import explained
 from shepherd.metrics import Line
+from shepherd.observer import Observer
 from shepherd.state import RunState
 
 

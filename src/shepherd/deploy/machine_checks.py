@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from shepherd.deploy.finding import Check, Finding, ok
 from shepherd.deploy.flower_shell import check_release
-from shepherd.report.units import size
+from shepherd.units import size
 
 _PACKAGE = "fedshepherd"
 _LIBRARIES = ("torch", "transformers", "peft", "cryptography")

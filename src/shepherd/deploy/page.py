@@ -15,7 +15,7 @@ from rich.table import Table
 from shepherd.deploy.watch import SiteNow, Watch
 from shepherd.errors import ShepherdError
 from shepherd.progress import RunProgress
-from shepherd.report.units import duration, size
+from shepherd.units import duration, size
 
 _LOOK_S = 3.0
 

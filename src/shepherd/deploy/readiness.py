@@ -9,7 +9,7 @@ from shepherd.deploy.private_files import private_folder
 from shepherd.deploy.site import Site
 from shepherd.errors import ShepherdError
 from shepherd.model.base import source_of
-from shepherd.report.units import size, whole
+from shepherd.units import size, whole
 
 #: Room that encoded examples, kept states and logs take besides the data itself.
 _LEAST_FREE = 200 * 10**6

@@ -24,7 +24,8 @@ from shepherd.data.instructions import Instructions, read_instructions
 from shepherd.data.population import ClientView
 from shepherd.deploy.drawn import are_alike, drawn_values
 from shepherd.deploy.kept_states import ENCODED, KeptStates, keep_newest
-from shepherd.deploy.limits import check_adapter, check_allowed, check_base, check_round, check_work, proxies
+from shepherd.deploy.limits import check_allowed, proxies
+from shepherd.deploy.measured_limits import check_adapter, check_base, check_round, check_work
 from shepherd.deploy.messages import Evaluation, Introduction, Measured, Summary, Told, Trained
 from shepherd.deploy.refusal import Refused
 from shepherd.deploy.settings import SiteSettings

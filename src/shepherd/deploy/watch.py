@@ -13,8 +13,8 @@ from typing import Any, Literal
 from shepherd.deploy.exchange import Link
 from shepherd.deploy.private_files import write_private
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
 from shepherd.metrics import Line
+from shepherd.observer import Observer
 from shepherd.state import RunState
 
 Doing = Literal["idle", "asked", "answered", "lost"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from shepherd.judge.judgement import Form
 from shepherd.judge.model_result import ModelResult
 from shepherd.judge.one_result import FEWEST_TOLD
-from shepherd.report.units import counted
 from shepherd.study.answers import ModelCard
+from shepherd.units import counted
 
 #: Questions below which a study is called small.
 FEW = 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shepherd.endpoint import Spent
 from shepherd.judge.judging import Outcome, Plan
-from shepherd.report.units import count, counted
+from shepherd.units import count, counted
 
 _EXAMPLE = 100
 

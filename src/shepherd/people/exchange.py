@@ -11,8 +11,8 @@ from shepherd.people.filled import check_answers, read_sheet
 from shepherd.people.items import Item, Material, is_current
 from shepherd.people.keys import read_keys, write_key
 from shepherd.people.sheet import Row, Rows, fresh_rows, held, sheet_path, with_ratings, write_sheet
-from shepherd.report.units import counted
 from shepherd.study.directory import Study
+from shepherd.units import counted
 
 
 @dataclass(frozen=True)

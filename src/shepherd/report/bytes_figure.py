@@ -17,7 +17,7 @@ from shepherd.report.drawing import drawn, write_figure
 from shepherd.report.figures import DOWN_LINE, UP_LINE, plain
 from shepherd.report.palette import FEDERATED, INK, REST, UNTUNED, model_styles
 from shepherd.report.record import Record
-from shepherd.report.units import is_number, size
+from shepherd.units import is_number, size
 
 #: Where one line ends after so many times as many bytes as another, equal distances are equal ratios.
 _WIDE = 8.0

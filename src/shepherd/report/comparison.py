@@ -12,8 +12,8 @@ from shepherd.errors import ShepherdError
 from shepherd.report.fairness import Fairness
 from shepherd.report.record import Record
 from shepherd.report.simulated_time import clock, common_target, hours_to, improves
-from shepherd.report.units import is_number
 from shepherd.run_files import Metric
+from shepherd.units import is_number
 
 
 @dataclass(frozen=True)

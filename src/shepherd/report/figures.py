@@ -14,7 +14,7 @@ from shepherd.report.canvas import canvas, name_axes
 from shepherd.report.comparison import Comparison, Row
 from shepherd.report.palette import FEDERATED, INK, OTHERS, REST, UNTUNED, model_styles
 from shepherd.report.record import Record
-from shepherd.report.units import is_number
+from shepherd.units import is_number
 
 _WIDTH, _HEIGHT = 6.0, 3.9
 _MOST_BARS = 16

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from shepherd.report.comparison_table import Column, csv_text, line_table
-from shepherd.report.units import fixed
+from shepherd.report.tables import Column, csv_text, line_table
+from shepherd.units import fixed
 
 #: By model, by task: what `shepherd.evaluation.harness.examine` returns.
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]

@@ -31,7 +31,7 @@ from shepherd.report.selection_section import selection_section
 from shepherd.report.side_by_side import side_by_side
 from shepherd.report.summary import base_name, is_of_sites, section, sentences
 from shepherd.report.system_section import system_section
-from shepherd.report.units import count, duration, fixed, percent, size, whole
+from shepherd.units import count, duration, fixed, percent, size, whole
 
 _MOST_CATEGORIES = 60
 _MOST_CONFIG_LETTERS = 200_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from shepherd.report.units import fixed, is_number, signed
 from shepherd.statistics.bootstrap import DRAWS, LEAST_P_VALUE, Interval
+from shepherd.units import fixed, is_number, signed
 
 #: What stands beside a figure that says nothing about who is better.
 NOISE = "≈"

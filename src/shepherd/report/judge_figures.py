@@ -17,8 +17,8 @@ from shepherd.judge.model_result import JudgeResults, ModelResult
 from shepherd.report.figures import plain
 from shepherd.report.judge_tables import inside_noise
 from shepherd.report.palette import CENTRALISED, FEDERATED, GRID, INK, REST
-from shepherd.report.units import is_number
 from shepherd.statistics.bootstrap import Interval
+from shepherd.units import is_number
 
 _WIDTH = 6.4
 _MOST_ROWS = 24

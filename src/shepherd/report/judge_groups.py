@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from shepherd.judge.model_result import JudgeResults, ModelResult, QuestionResult
-from shepherd.report.units import is_number
+from shepherd.units import is_number
 
 
 def regrouped(results: JudgeResults, group_of: Mapping[str, str]) -> JudgeResults:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from rich.table import Table
 
 from shepherd.judge.model_result import JudgeResults, ModelResult
-from shepherd.report.comparison_table import Column, csv_text, line_table
 from shepherd.report.intervals import NOISE, with_ends
-from shepherd.report.units import fixed, is_number, percent, signed, whole
+from shepherd.report.tables import Column, csv_text, line_table
 from shepherd.statistics.bootstrap import Interval, corrected
+from shepherd.units import fixed, is_number, percent, signed, whole
 
 _INTERVALS = "In brackets: 95\N{NO-BREAK SPACE}% intervals over questions and ratings."
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from shepherd.report.units import count, duration, fixed, percent, size, whole
+from shepherd.units import count, duration, fixed, percent, size, whole
 
 
 def page(template: str, **content: Any) -> bytes:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from shepherd.report.comparison_table import Column, line_table
 from shepherd.report.intervals import NOISE
 from shepherd.report.seeds import SeedComparison, Spread
-from shepherd.report.units import fixed, is_number, signed, whole
+from shepherd.report.tables import Column, line_table
 from shepherd.statistics.paired import holm, least_sign_flip, paired_t, sign_flip, t_interval
+from shepherd.units import fixed, is_number, signed, whole
 
 #: The figures whose differences are tested, with what they are called and the sign of a better one.
 PAIRED_FIGURES = {"loss": ("loss", -1), "rouge_l": ("ROUGE-L", 1)}

@@ -11,9 +11,9 @@ from rich.table import Table
 from shepherd.judge.judgement import Winner
 from shepherd.people.comparison import Agreement, Agreements
 from shepherd.people.rating import HumanRating
-from shepherd.report.comparison_table import Column, line_table
-from shepherd.report.units import fixed, is_number, whole
+from shepherd.report.tables import Column, line_table
 from shepherd.statistics.agreement import Figure
+from shepherd.units import fixed, is_number, whole
 
 _SCORES = (
     "Of every answer's scores: Spearman's and Kendall's (tau-b) rank correlations, and the quadratic-weighted kappa. "

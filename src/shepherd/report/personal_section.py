@@ -16,7 +16,7 @@ from shepherd.report.grid import grid
 from shepherd.report.palette import FEDERATED, INK
 from shepherd.report.personal_table import client_table, summary_table, with_own
 from shepherd.report.record import Record
-from shepherd.report.units import counted, whole
+from shepherd.units import counted, whole
 
 _Losses = list[tuple[float, float]]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from shepherd.personal_scores import PersonalScore
-from shepherd.report.comparison_table import Column, csv_text, line_table
-from shepherd.report.units import counted, fixed, percent, signed, whole
+from shepherd.report.tables import Column, csv_text, line_table
+from shepherd.units import counted, fixed, percent, signed, whole
 
 #: So many clients are shown each; of more there are the figures over all of them.
 _SHOWN = 20

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from shepherd.errors import ShepherdError
-from shepherd.report.units import is_number
 from shepherd.run_files import Metric, read_config, read_environment, read_json_lines, read_metrics
+from shepherd.units import is_number
 
 
 class NothingEvaluatedError(ShepherdError):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from shepherd.report.comparison_table import Column, line_table
 from shepherd.report.record import Record
-from shepherd.report.units import fixed, whole
+from shepherd.report.tables import Column, line_table
+from shepherd.units import fixed, whole
 
 #: What every round's line has, and what the section on simulated devices tells.
 _ELSEWHERE = frozenset(

@@ -12,12 +12,12 @@ from shepherd.evaluation.group_scores import GroupScores, by_group, corrected
 from shepherd.evaluation.groups import Grouping
 from shepherd.evaluation.measured import METRICS, Metric
 from shepherd.evaluation.scores import ModelScores, Scores
-from shepherd.report.comparison_table import Column, csv_text, line_table
 from shepherd.report.group_notes import group_notes
 from shepherd.report.intervals import difference_text, noise_note, with_ends
-from shepherd.report.units import fixed, percent, signed
+from shepherd.report.tables import Column, csv_text, line_table
 from shepherd.statistics import bootstrap
 from shepherd.statistics.bootstrap import UNKNOWN, Interval
+from shepherd.units import fixed, percent, signed
 
 
 def overall_table(scores: Scores, seed: int = 0) -> Table:

@@ -14,7 +14,7 @@ from shepherd.report.drawing import drawn, write_figure
 from shepherd.report.figures import plain
 from shepherd.report.palette import FEDERATED, GRID, INK
 from shepherd.report.seeds import SeedComparison, Spread
-from shepherd.report.units import fixed
+from shepherd.units import fixed
 
 _DOTS: dict[str, Any] = {"s": 40, "alpha": 0.65, "edgecolors": "white", "linewidths": 0.8}
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from shepherd.report.comparison_table import COST_CAPTION, Column, csv_text, line_table, markdown
+from shepherd.report.comparison_table import COST_CAPTION
 from shepherd.report.paired_table import PAIRED_FIGURES, paired_lines, paired_tables
 from shepherd.report.seeds import Method, SeedComparison, Spread
-from shepherd.report.units import duration, fixed, is_number, percent, size, whole
+from shepherd.report.tables import Column, csv_text, line_table
+from shepherd.units import duration, fixed, is_number, percent, size, whole
 
 _EVALUATED = ("loss", "rouge_l")
 _SELECTED = "Selected"
@@ -133,11 +134,6 @@ def _spread(method: Method, spread: Spread) -> str:
 
 def _is_partial(method: Method, spread: Spread) -> bool:
     return 0 < len(spread.by_seed) < len(method.seeds)
-
-
-def to_markdown(comparison: SeedComparison) -> str:
-    """Return the tables of `document_tables` as Markdown."""
-    return "\n".join(map(markdown, document_tables(comparison)))
 
 
 def to_csv(comparison: SeedComparison) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shepherd.report.record import Record
-from shepherd.report.units import duration, fixed, is_number, percent, size
 from shepherd.run_files import Metric
+from shepherd.units import duration, fixed, is_number, percent, size
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from shepherd.report.selection_costs import SelectionCosts, privacy_sentence, se
 from shepherd.report.selection_figure import selection_figure, selection_words
 from shepherd.report.selection_sketch import SelectionSketch, read_sketch
 from shepherd.report.summary import section
-from shepherd.report.units import duration
+from shepherd.units import duration
 
 
 def selection_section(record: Record) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from shepherd.report.record import Record
-from shepherd.report.units import is_number
+from shepherd.units import is_number
 
 Answer = dict[str, Any]
 

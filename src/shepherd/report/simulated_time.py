@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from shepherd.report.record import Record
-from shepherd.report.units import duration, fixed, is_number, percent, size
+from shepherd.units import duration, fixed, is_number, percent, size
 
 #: Shares of the way from the first loss to the lowest, whose times a report tells.
 _SHARES = (0.25, 0.5, 0.75, 0.9, 1.0)

@@ -22,9 +22,9 @@ from shepherd.report.score_figures import group_figure
 from shepherd.report.score_tables import difference_table, group_table, overall_table
 from shepherd.report.study_judged import all_results, judged_sections
 from shepherd.report.study_questions import shown_questions
-from shepherd.report.units import whole
 from shepherd.report.untuned import untuned_base
 from shepherd.study.directory import Study
+from shepherd.units import whole
 
 _MOST_GROUPS = 60
 

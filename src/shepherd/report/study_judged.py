@@ -19,9 +19,9 @@ from shepherd.report.grid import Grid, grid, plain_words
 from shepherd.report.judge_figures import length_figure, relative_scores_figure, win_rates_figure
 from shepherd.report.judge_groups import regrouped
 from shepherd.report.judge_tables import category_table, result_tables
-from shepherd.report.units import fixed, whole
 from shepherd.study.directory import Study
 from shepherd.study.questions import Question
+from shepherd.units import fixed, whole
 
 _FORMS: dict[Form, str] = {
     "scores": "rated both answers from 1 to 10",

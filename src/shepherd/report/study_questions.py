@@ -11,9 +11,9 @@ from typing import NamedTuple
 from shepherd.evaluation.words import bare_words
 from shepherd.judge.judgement import Judgement
 from shepherd.judge.model_result import JudgeResults
-from shepherd.report.units import fixed, is_number
 from shepherd.study.answers import Answer
 from shepherd.study.directory import Study
+from shepherd.units import fixed, is_number
 
 _LONGEST_REASON = 600  # letters
 

@@ -10,7 +10,7 @@ from shepherd.report.method import changes, chosen, held, named, simulated
 from shepherd.report.record import Record, is_finished
 from shepherd.report.selection_costs import selection_costs
 from shepherd.report.simulated_time import mean_staleness
-from shepherd.report.units import count, counted, duration, fixed, percent, whole
+from shepherd.units import count, counted, duration, fixed, percent, whole
 
 #: How a base is tuned, by the adapter's name.
 _HOW = {

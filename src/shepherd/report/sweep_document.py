@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shepherd.report.sweep_table import SweepResults, results_csv, sweep_table
 from shepherd.report.table_files import Document
-from shepherd.report.units import fixed
+from shepherd.units import fixed
 
 
 def sweep_document(results: SweepResults, form: str) -> Document:

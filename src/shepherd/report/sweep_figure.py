@@ -13,7 +13,7 @@ from shepherd.report.figures import plain
 from shepherd.report.palette import CLIENTS, GRID, INK, REST
 from shepherd.report.seeds import Spread
 from shepherd.report.sweep_table import SweepLine, SweepResults
-from shepherd.report.units import is_number
+from shepherd.units import is_number
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _BARS = "(bars: a standard deviation over the seeds)"

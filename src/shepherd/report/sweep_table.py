@@ -13,12 +13,12 @@ from rich.table import Table
 
 from shepherd.errors import ShepherdError
 from shepherd.report.comparison import compare
-from shepherd.report.comparison_table import Column, csv_text, line_table
 from shepherd.report.record import Record, read_record
 from shepherd.report.seeds import Method, method_over_seeds
 from shepherd.report.seeds_table import cost_caption, cost_columns, score_columns
-from shepherd.report.units import whole
+from shepherd.report.tables import Column, csv_text, line_table
 from shepherd.sweep.values import short_keys
+from shepherd.units import whole
 
 if TYPE_CHECKING:
     from shepherd.sweep.grid import Cell, Plan

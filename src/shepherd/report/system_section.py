@@ -9,7 +9,7 @@ from shepherd.report.grid import grid
 from shepherd.report.record import Record
 from shepherd.report.simulated_time import clock, loss_over_hours, system_facts, time_to_loss
 from shepherd.report.timeline import loss_hours_figure, timeline_figure, timeline_words, told_round
-from shepherd.report.units import fixed
+from shepherd.units import fixed
 
 
 def system_section(record: Record) -> dict[str, Any] | None:

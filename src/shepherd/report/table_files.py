@@ -16,9 +16,9 @@ from rich.table import Table
 
 from shepherd.errors import ShepherdError
 from shepherd.files import write_atomically
-from shepherd.report.comparison_table import markdown
 from shepherd.report.grid import grid, plain_words
 from shepherd.report.latex import latex
+from shepherd.report.tables import markdown
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -59,7 +59,7 @@ class Document:
     def written(self, form: str) -> str:
         """Return the document in one of `FORMS`."""
         if form == "markdown":
-            return "\n".join(map(markdown, self.tables))
+            return markdown(*self.tables)
         if form == "csv":
             return self.csv
         if form == "latex":

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from shepherd.report.record import Record
 from shepherd.report.summary import sentences
-from shepherd.report.units import count, duration, percent, size
+from shepherd.units import count, duration, percent, size
 
 
 def print_summary(record: Record, console: Console) -> None:

@@ -15,7 +15,6 @@ from shepherd.messages import ClientUpdate
 from shepherd.model.adapter import Layout
 from shepherd.participation.base import Candidates
 from shepherd.randomness import generator
-from shepherd.report.units import counted
 from shepherd.simulation.base import Arrived, Invited
 from shepherd.simulation.figures import round_figures
 from shepherd.simulation.fleet import Fleet
@@ -23,6 +22,7 @@ from shepherd.simulation.journey import Journey
 from shepherd.simulation.simulated import Simulated, staying
 from shepherd.simulation.workload import Workload
 from shepherd.tree import Tree
+from shepherd.units import counted
 
 log = logging.getLogger(__name__)
 

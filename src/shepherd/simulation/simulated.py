@@ -14,7 +14,6 @@ from pydantic import Field
 from shepherd.errors import ShepherdError
 from shepherd.messages import ClientUpdate
 from shepherd.participation.base import Candidates
-from shepherd.report.units import counted, size, whole
 from shepherd.simulation.availability import Always, Availability, Diurnal
 from shepherd.simulation.base import Arrived, System
 from shepherd.simulation.classes import Classes, Lognormal
@@ -27,6 +26,7 @@ from shepherd.simulation.journey import Journey
 from shepherd.simulation.workload import Workload
 from shepherd.strategy import one_of
 from shepherd.tree import Tree
+from shepherd.units import counted, size, whole
 
 log = logging.getLogger(__name__)
 DevicesChoice: Any = one_of(Devices, Classes, Lognormal, DeviceFile)

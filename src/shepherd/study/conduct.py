@@ -13,10 +13,10 @@ from pathlib import Path
 from shepherd.baselines import CENTRALISED, UNTUNED, Alone, run_baselines
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
-from shepherd.federation import Observer
 from shepherd.judge.choosing import comparisons
 from shepherd.judge.comparisons import Comparison
 from shepherd.judge.settings import JudgeSettings
+from shepherd.observer import Observer
 from shepherd.study import answering
 from shepherd.study.asking import Asking
 from shepherd.study.config import StudyConfig

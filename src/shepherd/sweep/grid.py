@@ -16,9 +16,9 @@ from typing import Any
 from shepherd.config import RunConfig, load_config
 from shepherd.errors import ShepherdError
 from shepherd.files import named_as_folder
-from shepherd.report.units import counted
 from shepherd.run_files import is_finished
 from shepherd.sweep.values import Axis, cell_name, in_words, read_axis, read_seeds, refuse_repeated
+from shepherd.units import counted
 
 MOST_CELLS = 1000
 

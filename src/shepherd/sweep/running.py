@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from shepherd.errors import ShepherdError
 from shepherd.files import write_atomically, write_json
-from shepherd.report.comparison_table import markdown
 from shepherd.report.sweep_table import SweepResults, results_csv, sweep_results, sweep_table
-from shepherd.report.units import duration
+from shepherd.report.tables import markdown
 from shepherd.run_directory import RunDirectory
 from shepherd.sweep.grid import Cell, Plan
 from shepherd.torchrun import started_by_torchrun
+from shepherd.units import duration
 
 if TYPE_CHECKING:
-    from shepherd.federation import Observer
+    from shepherd.observer import Observer
 
 MANIFEST = "sweep.json"
 PICTURE = "sweep.png"

@@ -11,7 +11,8 @@ import numpy as np
 
 from shepherd.data.instructions import Instructions
 from shepherd.errors import ShepherdError
-from shepherd.strategy import Strategy, nearest
+from shepherd.settings import nearest
+from shepherd.strategy import Strategy
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from shepherd.report.units import count, counted, duration, fixed, percent, signed, size, whole
+from shepherd.units import count, counted, duration, fixed, percent, signed, size, whole
 
 
 @pytest.mark.parametrize(
