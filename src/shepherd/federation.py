@@ -115,8 +115,8 @@ class Federation:
         adapter = state.adapter + found.step
         end = time.perf_counter()
 
-        asked = [*self._polls(opening, invited.everybody), *selection.lines]
         missing = self._missing(arrived, opening.number)
+        asked = [*self._polls(opening, [*lines, *missing]), *selection.lines]
         # What a simulated system holds back trained for nothing, or will be counted when it arrives.
         counted = everybody if arrived is None else [line["number"] for line in lines]
         held = sum(int(self.sizes[client]) for client in counted)
@@ -137,7 +137,7 @@ class Federation:
         evaluated = self.evaluate(adapter, opening.number, config.aggregation.residual(found.state))
         advanced = state.advance(
             adapter=adapter,
-            participation=self._observed(lines, whole, opening),
+            participation=self._observed(lines, whole, invited, arrived, opening),
             coreset=selection.state,
             aggregation=found.state,
             clients=state.clients.after(self._kept(selection, whole.kept, state)),
@@ -232,9 +232,6 @@ class Federation:
             # Trained here and now, though some arrive in a later round or never.
             tokens = sum(update.tokens for update in trained)
             arrived = self._arrived(trained, invited, opening)
-            kept = {
-                str(own.client): own.state for own in trained if own.state and own.client in arrived.keeping
-            }
             updates = arrived.updates
         accumulator = config.aggregation.start(state.adapter)
         for update in updates:
@@ -244,8 +241,8 @@ class Federation:
             accumulator = config.aggregation.accumulate(accumulator, counted)
             if arrived is None:
                 tokens += update.tokens
-                if update.state:
-                    kept[str(update.client)] = update.state
+            if update.state:
+                kept[str(update.client)] = update.state
             sketch = config.participation.sketch(update.update, config.seed)
             if sketch is not None:
                 sketches[str(update.client)] = sketch
@@ -296,10 +293,21 @@ class Federation:
             )
         return found
 
-    def _observed(self, lines: Sequence[Line], whole: RoundPart, opening: Opening) -> Tree:
+    def _observed(
+        self,
+        lines: Sequence[Line],
+        whole: RoundPart,
+        invited: Invited,
+        arrived: Arrived | None,
+        opening: Opening,
+    ) -> Tree:
         """Return what the participation remembers after the round."""
         reports = [Report(line["number"], line, whole.sketches.get(str(line["number"]))) for line in lines]
-        return self.config.participation.observe(opening.candidates, reports, opening.state.participation)
+        heard = {report.client for report in reports}
+        asked = invited.everybody if arrived is None else arrived.missing
+        silent = [client for client in asked if client not in heard]
+        candidates = replace(opening.candidates, silent=silent)
+        return self.config.participation.observe(candidates, reports, opening.state.participation)
 
     def _jobs(self, selection: Selection, opening: Opening) -> Iterator[ClientJob]:
         for client, choice in selection.choices.items():
@@ -332,15 +340,16 @@ class Federation:
                 f"training.lr or set training.clip_norm; what was committed up to round {number - 1} is kept."
             )
 
-    def _polls(self, opening: Opening, invited: Sequence[int]) -> list[Line]:
-        """Return the lines of those that were polled; who is invited is sent the adapter once, and not counted here."""
+    def _polls(self, opening: Opening, lines: Sequence[Line]) -> list[Line]:
+        """Return the lines of those that were polled; who is sent the adapter once is counted once, by `lines`."""
+        sent = {line["number"] for line in lines if line.get("bytes_down")}
         return [
             poll_line(
                 opening.number,
                 self.names[client],
                 int(self.sizes[client]),
                 loss,
-                0 if client in invited else opening.sent_bytes(client, self.side),
+                0 if client in sent else opening.sent_bytes(client, self.side),
             )
             for client, loss in opening.polled.items()
         ]

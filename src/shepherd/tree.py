@@ -35,9 +35,9 @@ def unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
 
 
 def to_bytes(tree: Tree) -> bytes:
-    """Return `tree` as one safetensors buffer."""
+    """Return `tree` as one safetensors buffer, the same bytes for the same values in whatever order."""
     tensors: dict[str, torch.Tensor] = {}
-    text = json.dumps(pack(tree, "tree", tensors))
+    text = json.dumps(pack(tree, "tree", tensors), sort_keys=True)
     tensors[_VALUES] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     return save_tensors(tensors)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,12 +54,25 @@ def test_equal_clients_score_alike() -> None:
 
 
 def test_utility_is_the_number_of_examples_times_the_root_mean_square_loss() -> None:
-    candidates = Candidates(4, 0, [50] * 3)
+    candidates = Candidates(4, 0, [50] * 4, silent=[0, 3])
     reports = [Report(1, line(2.5, selected=12, simulated_seconds=7.0))]
-    state = Oort(count=3).observe(candidates, reports, {})
+    before = {"3": {"utility": 5.0, "round": 2, "times": 4, "seconds": 11.0}}
+    state = Oort(count=3).observe(candidates, reports, {"clients": before})
     assert state["clients"]["1"] == {"utility": 30.0, "round": 5, "times": 1, "seconds": 7.0}
-    # Those of which nothing came are of no use until something does.
-    assert state["clients"]["0"] == {"utility": 0.0, "round": 5, "times": 0}
+    # Those of which nothing came are taken for the others' mean, and for as slow as the slowest, until something does.
+    assert state["clients"]["0"] == {"utility": 30.0, "round": 5, "times": 0, "seconds": 7.0}
+    assert state["clients"]["3"] == {"utility": 30.0, "round": 5, "times": 4, "seconds": 11.0}
+    assert "2" not in state["clients"]
+
+
+def test_one_of_whom_nothing_came_does_not_make_the_others_alike() -> None:
+    rule, candidates = Oort(count=3, staleness=0), Candidates(4, 0, [50] * 3)
+    reports = [Report(client, line(loss)) for client, loss in enumerate([9.0, 9.5])]
+    scores = []
+    for silent in ([], [2]):
+        state = rule.observe(replace(candidates, silent=silent), reports, {})
+        scores.append(rule.scores(6, state["clients"], pace=10))
+    assert scores[0] == {client: scores[1][client] for client in ("0", "1")}
 
 
 @given(

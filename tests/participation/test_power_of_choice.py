@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -74,13 +75,13 @@ def test_last_training_losses_count_instead_and_the_unknown_come_first() -> None
 def test_of_whom_nothing_came_counts_as_the_mean_until_it_answers() -> None:
     rule = PowerOfChoice(count=2, drawn=4, losses="last")
     candidates, nobody = Candidates(0, 0, [1] * 4), list[Report]()
-    silent = rule.observe(candidates, nobody, {})
+    silent = rule.observe(replace(candidates, silent=[0, 1]), nobody, {})
     assert rule.select(candidates, silent) == [2, 3]
     heard = [Report(2, {"train_loss": 3.0}), Report(3, {"train_loss": 1.0})]
     state = rule.observe(candidates, heard, silent)
     # The others' mean is 2, so one of those that were asked in vain has another turn, and then the third has one.
     assert rule.select(candidates, state) == [0, 2]
-    state = rule.observe(candidates, [Report(0, {"train_loss": 2.5})], state)
+    state = rule.observe(replace(candidates, silent=[2]), [Report(0, {"train_loss": 2.5})], state)
     assert state["silent"] == [1, 2]
     assert rule.select(candidates, state) == [0, 1]
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shepherd.participation import Candidates, RoundRobin
+from shepherd.participation import Candidates, Report, RoundRobin
 from shepherd.tree import Tree, from_bytes, to_bytes
 
 
@@ -22,8 +23,9 @@ def test_everybody_comes_once_before_anybody_comes_again(
         assert len(set(chosen)) == rule.count
         turns.update(chosen)
         assert max(turns.values()) - min(turns.values()) <= 1
-        # What it remembers survives a checkpoint.
-        state = from_bytes(to_bytes(rule.observe(candidates, [], state)))
+        # What it remembers survives a checkpoint; who never answers counts as well.
+        heard, silent = [Report(client, {}) for client in chosen[1:]], chosen[:1]
+        state = from_bytes(to_bytes(rule.observe(replace(candidates, silent=silent), heard, state)))
 
 
 def passes(seed: int) -> list[list[int]]:
@@ -31,8 +33,9 @@ def passes(seed: int) -> list[list[int]]:
     state: Tree = {}
     for round in range(16):
         candidates = Candidates(round, seed, [1] * 8)
-        orders += rule.select(candidates, state)
-        state = rule.observe(candidates, [], state)
+        chosen = rule.select(candidates, state)
+        orders += chosen
+        state = rule.observe(candidates, [Report(client, {}) for client in chosen], state)
     return [orders[:8], orders[8:]]
 
 
@@ -48,5 +51,5 @@ def test_who_was_away_catches_up_first() -> None:
     state: Tree = {}
     for round in range(3):
         there = Candidates(round, 0, [1] * 5, among=[0, 1, 2, 3])
-        state = rule.observe(there, [], state)
+        state = rule.observe(replace(there, silent=rule.select(there, state)), [], state)
     assert 4 in rule.select(Candidates(3, 0, [1] * 5), state)

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 
 from shepherd.config import parse_config
 from shepherd.deploy.coordinator import Coordinator
 from shepherd.errors import ShepherdError
 from shepherd.model.adapted import AdaptedModel
+from shepherd.observer import Observer
 from shepherd.runs import execute
+from shepherd.state import RunState
 from tiny_runs import adapter_bytes, lines, named
 
 
@@ -77,3 +80,35 @@ def test_real_sites_are_not_simulated() -> None:
         ShepherdError, match=r"simulates devices and networks, and these sites have real ones"
     ):
         Coordinator(parse_config({"system": "fedbuff"}), cast(Any, None), cast(Any, None), []).run()
+
+
+class Last(Observer):
+    """Remembers the last state that was committed."""
+
+    state: RunState
+
+    def committed(self, state: RunState, _: Any) -> None:
+        self.state = state
+
+
+@pytest.mark.parametrize("name", ["scaffold", "feddyn"])
+@pytest.mark.parametrize(
+    ("system", "participation"),
+    [
+        ({"dropout": {"after": 0.4}}, {"name": "random", "count": 3}),
+        ({"devices": "lognormal"}, {"name": "random", "count": 2, "over_selection": 1.5}),
+    ],
+)
+def test_what_the_server_keeps_is_the_mean_of_what_clients_keep_though_updates_are_lost(
+    tiny: dict[str, Any], name: str, system: dict[str, Any], participation: dict[str, Any]
+) -> None:
+    changes: dict[str, Any] = {"aggregation": name, "system": system, "participation": participation}
+    training = {**tiny["training"], "correction": name}
+    last = Last()
+    config = named(tiny, name, rounds=4, evaluation={"answers": 0}, training=training, **changes)
+    execute(config, observers=[last])
+    assert any(line["scope"] == "missing" and line["tokens"] for line in lines(config))
+    kept = [own["training"]["correction"] for own in last.state.clients.values()]
+    of_server, of_client = {"scaffold": ("control", "control"), "feddyn": ("pull", "own")}[name]
+    mean = sum(own[of_client] for own in kept) / 5
+    torch.testing.assert_close(last.state.aggregation[of_server], mean, rtol=1e-4, atol=1e-7)

@@ -41,6 +41,9 @@ class QFedAvg(Averaging):
     """
 
     asks_loss: ClassVar[bool] = True
+    takes_stale: ClassVar[bool] = (
+        False  # h_k has the square of an update, which counting it for less would make small
+    )
     hears: ClassVar[tuple[str, ...]] = ("loss",)
     name: str = "qfedavg"
     weights: Literal["uniform"] = "uniform"

@@ -75,6 +75,9 @@ class Candidates:
         What is known of their machines; None without a simulated system.
     wanted : int, optional
         How many updates the round is to aggregate, where more clients are invited than that.
+    silent : sequence of int
+        When a round is over (`Participation.observe`): of whom nothing came that was asked to take part. Who is still
+        at work, or was never asked since its device is away, is not silent.
     """
 
     round: int
@@ -86,6 +89,7 @@ class Candidates:
     among: Sequence[int] | None = None
     devices: Devices | None = None
     wanted: int | None = None
+    silent: Sequence[int] = ()
 
     @property
     def pool(self) -> Sequence[int]:
@@ -176,7 +180,7 @@ class Participation(Strategy):
         Parameters
         ----------
         candidates : Candidates
-            Everybody, as `select` saw them.
+            Everybody, as `select` saw them, and who of those that were asked is silent.
         reports : sequence of Report
             The cohort's, in the order in which it is aggregated.
         state : mapping

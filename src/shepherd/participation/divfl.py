@@ -71,9 +71,7 @@ class DivFL(CountedParticipation):
         """Put the cohort's sketches in the place of their older ones, and remember of whom nothing came."""
         known = dict(zip(map(int, state.get("clients", [])), state.get("sketches", []), strict=True))
         known |= {report.client: report.sketch for report in reports if report.sketch is not None}
-        silent = set(map(int, state.get("silent", [])))
-        if len(reports) < self.invited(candidates):
-            silent |= set(self.select(candidates, state))
+        silent = {*map(int, state.get("silent", [])), *candidates.silent}
         silent -= {report.client for report in reports}
         found = {"silent": torch.tensor(sorted(silent))} if silent else {}
         if known:

@@ -26,8 +26,8 @@ class Oort(CountedParticipation):
 
     times ``(T / duration_k) ** penalty`` where it took longer than T, if durations are known (``simulated_seconds``).
     Those that score at least ``cut_off`` times what the last of the best scores are drawn in proportion to it. Who was
-    chosen and of whom nothing came counts as of no utility until it does. Its code invites 1.1 times as many
-    (``over_selection``).
+    asked and of whom nothing came counts, until something does, as of the mean utility of those that were heard, as in
+    FedScale's server, and as slow as the slowest of them. Its code invites 1.1 times as many (``over_selection``).
 
     Attributes
     ----------
@@ -114,11 +114,12 @@ class Oort(CountedParticipation):
         """Remember what the cohort's training was worth and how long it took, and move the pace."""
         number, known = candidates.round + 1, state.get("clients", {})
         heard = {
-            str(client): _nothing(known.get(str(client)), number) for client in self.select(candidates, state)
-        }
-        heard |= {
             str(report.client): _worth(known.get(str(report.client)), report.line, number)
             for report in reports
+        }
+        silent = {
+            str(client): _usual(known.get(str(client)), heard or known, number)
+            for client in candidates.silent
         }
         exploited = [
             heard[str(report.client)]["utility"] for report in reports if str(report.client) in known
@@ -126,7 +127,7 @@ class Oort(CountedParticipation):
         mean = sum(exploited) / len(exploited) if exploited else 0.0
         history = [*state.get("exploited", []), mean][-2 * self.pace_rounds :]
         pace = self._moved(state.get("pace", self.pace), history, number)
-        return {"clients": {**known, **heard}, "exploited": history, "pace": pace}
+        return {"clients": {**known, **silent, **heard}, "exploited": history, "pace": pace}
 
     def _able(self, candidates: Candidates, known: Tree, wanted: int) -> Sequence[int]:
         """Return who can be chosen; of those that took part too often, as many as are needed, the rarest first."""
@@ -149,9 +150,15 @@ class Oort(CountedParticipation):
         return pace
 
 
-def _nothing(before: Mapping[str, Any] | None, number: int) -> dict[str, Any]:
-    """Return what is known of a client of which nothing came."""
-    return {"times": 0, **(before or {}), "utility": 0.0, "round": number}
+def _usual(
+    before: Mapping[str, Any] | None, heard: Mapping[str, Mapping[str, Any]], number: int
+) -> dict[str, Any]:
+    """Return what is taken for true of a client of which nothing came, by those that were heard."""
+    utilities = [about["utility"] for about in heard.values()]
+    seconds = [about["seconds"] for about in (*heard.values(), before or {}) if "seconds" in about]
+    slowest = {"seconds": max(seconds)} if seconds else {}
+    mean = sum(utilities) / max(1, len(utilities))
+    return {"times": 0, **(before or {}), "utility": mean, "round": number, **slowest}
 
 
 def _worth(before: Mapping[str, Any] | None, line: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class PowerOfChoice(DrawnFirst):
             return state
         heard = {str(report.client): float(report.line["train_loss"]) for report in reports}
         # Else who never answers would be chosen again and again.
-        silent = {*state.get("silent", []), *self.select(candidates, state)}
+        silent = {*state.get("silent", []), *candidates.silent}
         silent -= {report.client for report in reports}
         return {"losses": {**state.get("losses", {}), **heard}, "silent": sorted(silent)}
 

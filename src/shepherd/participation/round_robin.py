@@ -36,9 +36,9 @@ class RoundRobin(CountedParticipation):
         return sorted(chosen)
 
     def observe(self, candidates: Candidates, reports: Sequence[Report], state: Tree) -> Tree:
-        """Count who was chosen, whether or not something came of it: who never answers keeps nobody's place."""
+        """Count who took part, whether or not something came of it: who never answers keeps nobody's place."""
         counts = _counts(candidates, state)
-        counts[self.select(candidates, state)] += 1
+        counts[[*(report.client for report in reports), *candidates.silent]] += 1
         return {"turns": torch.from_numpy(counts)}
 
 

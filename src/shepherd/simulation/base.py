@@ -40,11 +40,9 @@ class Arrived:
     Attributes
     ----------
     updates : sequence of ClientUpdate
-        In the order in which they are aggregated.
+        In the order in which they are aggregated, each with what its client keeps.
     state : Tree
         What the system remembers: its clock, and what is still under way.
-    keeping : frozenset of int
-        Which of those that trained in this round keep what stateful clients keep of it.
     figures : mapping of str to float
         What the round's line of metrics says of it, each figure with its unit in its name.
     clients : mapping of int to mapping
@@ -55,7 +53,6 @@ class Arrived:
 
     updates: Sequence[ClientUpdate]
     state: Tree
-    keeping: frozenset[int] = frozenset()
     figures: Mapping[str, float] = field(default_factory=dict)
     clients: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     missing: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class FedBuff(Simulated):
     everybody, and no update is ever stale.
 
     The adapter does not change between two aggregations, so a client's update is computed when it is asked, and kept
-    until it has arrived. A client that finishes its training keeps what stateful clients keep.
+    until it has arrived. What stateful clients keep, a client keeps once its update is used.
 
     Attributes
     ----------
@@ -91,16 +91,18 @@ class FedBuff(Simulated):
         """Draw as many as may be asked before the buffer is full; see `System.invite`."""
         asked = self.asked(chosen, self.fleet(candidates, work, state))
         order = generator(candidates.seed, "fedbuff", candidates.round).permutation(len(asked.clients))
-        # The free places now, and one more for every update that comes before the last of the buffer.
+        # The free places now, and one more for every update that comes before the last of the buffer, or in vain.
         wanted = self.concurrency - len(state["flights"]) + self.buffer - 1
+        wanted += sum(
+            self._is_too_old(flight["round"], candidates.round) for flight in state["flights"].values()
+        )
         everybody: list[int] = []
-        training: list[int] = []
         for place in order:
-            if len(training) == wanted:
+            if wanted == 0:
                 break
             everybody.append(asked.clients[place])
-            training += self.useful(everybody[-1:], candidates)
-        return Invited(everybody, training, asked.figures)
+            wanted -= self.dropout.draw(candidates.seed, candidates.round, everybody[-1]) is None
+        return Invited(everybody, self.useful(everybody, candidates), asked.figures)
 
     def arrive(
         self,
@@ -143,11 +145,6 @@ class FedBuff(Simulated):
                 "clock_s": closed,
                 "flights": {str(client): flight.to_tree() for client, flight in sorted(sky.flights.items())},
             },
-            keeping=frozenset(
-                client
-                for client, way in sky.begun.items()
-                if client in by_client and way.trains_until(float("inf"))
-            ),
             figures={
                 **invited.figures,
                 **round_figures(fleet.now, closed, missing),
@@ -181,8 +178,10 @@ class FedBuff(Simulated):
         return ended
 
     def _is_used(self, flight: Flight, round: int) -> bool:
-        fresh = self.max_staleness is None or round - flight.round <= self.max_staleness
-        return flight.way.arrives and fresh
+        return flight.way.arrives and not self._is_too_old(flight.round, round)
+
+    def _is_too_old(self, begun: int, round: int) -> bool:
+        return self.max_staleness is not None and round - begun > self.max_staleness
 
     def _line(self, flight: Flight, round: int, closed: float) -> dict[str, Any]:
         fate = "dropped" if not flight.way.arrives else "arrived" if self._is_used(flight, round) else "late"
@@ -219,12 +218,12 @@ class Flight:
     update: ClientUpdate | Tree | None
 
     def to_tree(self) -> Tree:
-        """Return it as a tree; what the client keeps for itself, and the wire form, are not a part of it."""
+        """Return it as a tree; the wire form is not a part of it."""
         kept: Tree = {}
         if self.way.arrives and self.update is not None:
             bare = self.update
             if isinstance(bare, ClientUpdate):
-                bare = replace(bare, state={}, wire={}).to_tree()
+                bare = replace(bare, wire={}).to_tree()
             kept = bare
         return {"way": self.way.to_tree(), "round": self.round, "update": kept}
 

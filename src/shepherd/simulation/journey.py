@@ -52,11 +52,6 @@ class Journey:
         """When its update is there, or the client is gone, on the clock."""
         return self.begun + min(self.needed, self.leaves)
 
-    def trains_until(self, closed: float) -> bool:
-        """Say whether its training was done before the client left and the server closed the round."""
-        trained = self.download + self.compute
-        return trained <= self.leaves and self.begun + trained <= closed
-
     def figures(self, fate: str, closed: float) -> dict[str, Any]:
         """Return what the metrics say of it, if the server wanted nothing more of it from `closed` on."""
         spent = max(0.0, min(self.ends, closed) - self.begun)

@@ -27,8 +27,9 @@ class Synchronous(Simulated):
     (over-selection) is how Bonawitz et al. (arXiv 1902.01046, section 9) keep stragglers from holding a round up: they
     ask 130 %.
 
-    A client keeps what stateful clients keep if it finished its training before it was lost or the round was closed,
-    whether or not its update arrived.
+    What stateful clients keep, a client keeps if its update arrived: else it goes back to what it kept before, as a
+    site of a federation does, since what it has and what the server has heard of it belong together (a control variate
+    and its change, a residual of compression and what was sent).
 
     Attributes
     ----------
@@ -85,7 +86,6 @@ class Synchronous(Simulated):
         return Arrived(
             updates=[update for update in updates if update.client in there],
             state={"clock_s": closed},
-            keeping=frozenset(client for client in by_client if ways[client].trains_until(closed)),
             figures={
                 **invited.figures,
                 **round_figures(fleet.now, closed, missing),
