@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from shepherd.aggregation import Aggregation
 from shepherd.capacity import Configuration
@@ -25,7 +26,7 @@ from shepherd.model.adapter import Adapter, Layout
 from shepherd.model.batch import load
 from shepherd.model.losses import example_losses
 from shepherd.personalisation import Personalisation
-from shepherd.randomness import generator
+from shepherd.randomness import generator, torch_generator
 from shepherd.scope import Scope
 from shepherd.training import LocalOutcome, LocalTask, Training
 from shepherd.transforms import Compression, Transform
@@ -51,6 +52,7 @@ class ClientSide:
     transforms: Sequence[Transform]
     aggregation: Aggregation
     personalisation: Personalisation | None = None
+    _lengths: dict[Layout, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, config: RunConfig) -> ClientSide:
@@ -72,6 +74,16 @@ class ClientSide:
         """How updates are written down; None for as they are."""
         last = self.transforms[-1] if self.transforms else None
         return last if isinstance(last, Compression) else None
+
+    def update_bytes(self, layout: Layout) -> int:
+        """Return how long an update is expected to be as it is sent; of a compression, by one of random values."""
+        if self.compression is None:
+            return layout.wire_bytes
+        if layout not in self._lengths:
+            made_up = torch.randn(sum(layout.sizes), generator=torch_generator(0, "update bytes"))
+            update, rng = Adapter.from_vector(layout, made_up), generator(0, "update bytes")
+            self._lengths[layout] = len(to_bytes(self.compression.compress(update, rng, {}).message))
+        return self._lengths[layout]
 
 
 def summarise_client(

@@ -158,7 +158,7 @@ class Federation:
             opening.polled.update(found)
             return found
 
-        candidates = Candidates(
+        known = Candidates(
             state.round,
             self.config.seed,
             self.sizes,
@@ -167,10 +167,10 @@ class Federation:
             losses,
             wanted=self.config.participation.cohort_size(len(self.sizes)),
         )
+        opening = Opening(state, known, self.config.aggregation, self.config.capacity)
         if self.config.system is not None:
-            fleet = self.config.system.fleet(candidates, self._asked_of(state), state.system)
-            candidates = replace(candidates, devices=fleet)
-        opening = Opening(state, candidates, self.config.aggregation, self.config.capacity)
+            fleet = self.config.system.fleet(known, self._asked_of(opening), state.system)
+            opening = replace(opening, candidates=replace(known, devices=fleet))
         return opening
 
     def _invited(self, opening: Opening) -> Invited:
@@ -179,11 +179,16 @@ class Federation:
         chosen = self.config.participation.select(candidates, state.participation)
         if self.config.system is None:
             return Invited(chosen, chosen)
-        return self.config.system.invite(chosen, candidates, self._asked_of(state), state.system)
+        return self.config.system.invite(chosen, candidates, self._asked_of(opening), state.system)
 
-    def _asked_of(self, state: RunState) -> Workload:
+    def _asked_of(self, opening: Opening) -> Workload:
         """Return what a device is asked, as the adapter is now."""
-        return replace(self.work, layout=state.adapter.layout)
+        return replace(
+            self.work,
+            layout=opening.state.adapter.layout,
+            bytes_down=lambda client: opening.sent_bytes(client, self.side),
+            bytes_up=lambda client: opening.answer_bytes(client, self.side),
+        )
 
     def _select(self, everybody: Sequence[int], opening: Opening) -> Selection:
         """Have the coreset choose who trains on what."""
@@ -260,7 +265,7 @@ class Federation:
         """Ask the simulated system what of a round's updates the server gets now."""
         assert self.config.system is not None
         sent = {client: opening.sent_bytes(client, self.side) for client in invited.everybody}
-        state, work = opening.state.system, self._asked_of(opening.state)
+        state, work = opening.state.system, self._asked_of(opening)
         return self.config.system.arrive(invited, updates, sent, opening.candidates, work, state)
 
     def _missing(self, arrived: Arrived | None, number: int) -> list[Line]:

@@ -85,6 +85,11 @@ class Opening:
         """Return how many bytes a client is sent to train in this round."""
         return self.scope(client, side).down.layout.wire_bytes + self.told_bytes
 
+    def answer_bytes(self, client: int, side: ClientSide) -> int:
+        """Return how many bytes a client is expected to send: its update, and what is said beside it."""
+        said = 4 * self.state.adapter.parameters if self.aggregation.says_tensors else 0
+        return side.update_bytes(self.scope(client, side).up.layout) + said
+
     def scope(self, client: int, side: ClientSide) -> Scope:
         """Return what of the adapter a client deals with in this round; clients of one configuration have the same."""
         configuration = self.configuration(client)

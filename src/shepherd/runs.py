@@ -250,7 +250,8 @@ def _work(config: RunConfig, prepared: Prepared) -> Workload:
     """Return what training asks of a simulated device."""
     beside = config.personalisation.beside(config.training) if config.personalisation else None
     counts = parameters(config, prepared.model)
-    return Workload.of(prepared.model, prepared.examples, config.training, beside, counts)
+    asks_loss = config.aggregation.asks_loss
+    return Workload.of(prepared.model, prepared.examples, config.training, beside, counts, asks_loss)
 
 
 def _environment(config: RunConfig, prepared: Prepared) -> dict[str, Any]:

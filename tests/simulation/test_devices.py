@@ -168,7 +168,10 @@ def test_files_of_intervals_are_refused_by_their_line(tmp_path: Path, rows: str,
 
 def test_participation_may_ask_who_is_there_and_how_long_it_would_take(tmp_path: Path) -> None:
     work = Workload(
-        frozen=10**6, trainable=10**3, weight_bytes=10**6, tokens_per_example=50.0, repeated=lambda n: 2 * n
+        **{"frozen": 10**6, "trainable": 10**3, "weight_bytes": 10**6, "tokens_per_example": 50.0},
+        repeated=lambda n: 2 * n,
+        bytes_down=lambda client: 3000 * client,
+        bytes_up=lambda client: 500 * client,
     )
     kind = Lognormal(kind="phone", memory_spread=2.0, memory_bytes=1e6)
     candidates = Candidates(0, 0, [5] * 1000)
@@ -180,6 +183,7 @@ def test_participation_may_ask_who_is_there_and_how_long_it_would_take(tmp_path:
         assert fleet.available(client) == able
     operations = 2 * 5 * 50 * (4 * (10**6 + 10**3) + 2 * 10**3)
     expected = operations / profiles.flops[700] + 2 * profiles.latency_s[700]
+    expected += 2.1e6 / profiles.download_bytes_per_s[700] + 3.5e5 / profiles.upload_bytes_per_s[700]
     assert fleet.expected_seconds(700, 5) == pytest.approx(expected)
     assert Fleet.of(kind, Always(), candidates, work, 0.0).available(7) == (
         profiles.memory_bytes[7] >= 1_012_000

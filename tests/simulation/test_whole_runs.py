@@ -9,11 +9,14 @@ from typing import Any, cast
 import pytest
 import torch
 
+from shepherd.client import ClientSide
 from shepherd.config import parse_config
 from shepherd.deploy.coordinator import Coordinator
 from shepherd.errors import ShepherdError
 from shepherd.model.adapted import AdaptedModel
 from shepherd.observer import Observer
+from shepherd.opening import Opening
+from shepherd.participation import Candidates
 from shepherd.runs import execute
 from shepherd.state import RunState
 from tiny_runs import adapter_bytes, lines, named
@@ -48,6 +51,19 @@ def test_the_second_adapter_of_ditto_is_on_the_clock(tiny: dict[str, Any]) -> No
     key = "simulated_compute_seconds"
     assert [line[key] for line in both] == pytest.approx([3 * line[key] for line in alone])
     assert [line["tokens"] for line in both] == [line["tokens"] for line in alone]
+
+
+def test_losses_that_are_needed_before_training_are_on_the_clock(tiny: dict[str, Any]) -> None:
+    values = {**tiny, "rounds": 1, "evaluation": {"answers": 0}, "system": "synchronous"}
+    plain = named(values, "plain", aggregation={"name": "fedavg", "weights": "uniform"})
+    asking = named(values, "asking", aggregation={"name": "qfedavg", "lr": 10.0})
+    execute(plain)
+    execute(asking)
+    alone, both = ([line for line in lines(run) if line["scope"] == "client"] for run in (plain, asking))
+    key = "simulated_compute_seconds"
+    ratios = [one[key] / other[key] for one, other in zip(both, alone, strict=True)]
+    # A forward pass is half of forward and backward through a frozen base; lengths are taken for the mean's.
+    assert all(1.2 < ratio < 1.9 for ratio in ratios)
 
 
 def test_a_trace_with_gaps_is_refused_before_a_model_is_loaded(
@@ -112,3 +128,27 @@ def test_what_the_server_keeps_is_the_mean_of_what_clients_keep_though_updates_a
     of_server, of_client = {"scaffold": ("control", "control"), "feddyn": ("pull", "own")}[name]
     mean = sum(own[of_client] for own in kept) / 5
     torch.testing.assert_close(last.state.aggregation[of_server], mean, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"transforms": [{"name": "topk", "ratio": 0.05}]},
+        {"transforms": [{"name": "quantise", "bits": 4}]},
+        {"transforms": [{"name": "low_rank", "rank": 1}]},
+        {"aggregation": "scaffold", "training": {"correction": "scaffold", "lr": 1e-2}},
+        {"aggregation": "ffa"},
+        {},
+    ],
+)
+def test_what_clients_send_is_known_before_they_do(tiny: dict[str, Any], changes: dict[str, Any]) -> None:
+    last = Last()
+    config = named(tiny, rounds=1, evaluation={"answers": 0}, system="synchronous", **changes)
+    execute(config, observers=[last])
+    known = Candidates(0, 0, [8] * 5, [str(client) for client in range(5)])
+    opening = Opening(last.state, known, config.aggregation, config.capacity)
+    for line in lines(config):
+        if line["scope"] == "client":
+            expected = opening.answer_bytes(line["number"], ClientSide.of(config))
+            # What surrounds a vector that is said is some hundred bytes; the adapter is some ten thousand.
+            assert line["bytes_up"] == pytest.approx(expected, rel=0.02, abs=300)

@@ -19,7 +19,8 @@ class PowerOfChoice(DrawnFirst):
     """Of some clients drawn in proportion to their examples, those on whose examples the adapter does worst.
 
     Cho et al., arXiv 2010.01243: pow-d, with ``poll_examples`` cpow-d, with ``losses: last`` rpow-d.
-    Converges faster, to a point that favours clients of high loss.
+    Converges faster, to a point that favours clients of high loss. Since large clients are drawn more often, the
+    paper's average counts those that are chosen alike (``aggregation.weights=uniform``); by examples they count twice.
 
     Attributes
     ----------

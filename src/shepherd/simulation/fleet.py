@@ -80,8 +80,10 @@ class Fleet:
         """Return how long a client that holds so many examples is expected to take, transfers included."""
         profiles, place = self._block(client)[0], client % BLOCK
         operations = self.work.operations(self.work.expected_tokens(examples), examples)
-        transfer = 2 * profiles.latency_s[place] + self.work.adapter_bytes * (
-            1 / profiles.download_bytes_per_s[place] + 1 / profiles.upload_bytes_per_s[place]
+        transfer = (
+            2 * profiles.latency_s[place]
+            + self.work.bytes_down(client) / profiles.download_bytes_per_s[place]
+            + self.work.bytes_up(client) / profiles.upload_bytes_per_s[place]
         )
         return float(operations / profiles.flops[place] + transfer)
 

@@ -56,8 +56,9 @@ class Simulated(System):
     A client that is asked receives the adapter, computes, and sends its update: latency and bytes over its bandwidth
     each way, and between them, for every token, 4 operations for each frozen parameter and 6 for each trained one
     (`Workload`), over what its device does a second; an adapter of its own that it trains besides (``ditto``,
-    ``feddpa-t``) takes as long again for each example. Only training is on the clock: what a coreset or a participation
-    asks of clients before, aggregation and evaluation are not.
+    ``feddpa-t``) takes as long again for each example, and losses that are needed before (``qfedavg``, ``afl``, the
+    reference of ``dpo``) 2 operations for each parameter and token. Only training is on the clock: what a coreset or a
+    participation asks of clients before, aggregation and evaluation are not.
 
     A device without the memory for the model is never asked. One that goes away before its update has arrived is lost,
     as if it had dropped out then.
@@ -164,7 +165,7 @@ class Simulated(System):
         if not clients:
             return {}
         up = {client: update.wire_bytes for client, update in updates.items()}
-        usual_up = round(sum(up.values()) / len(up)) if up else fleet.work.adapter_bytes
+        up = {client: up.get(client, fleet.work.bytes_up(client)) for client in clients}
         tokens = self._tokens(clients, updates, candidates, fleet.work)
         examples = [
             updates[client].selected if client in updates else int(candidates.sizes[client])
@@ -175,9 +176,7 @@ class Simulated(System):
         parts = zip(
             profiles.download_seconds(np.array([down_bytes[client] for client in clients], dtype=np.float64)),
             profiles.compute_seconds(np.array(operations)),
-            profiles.upload_seconds(
-                np.array([up.get(client, usual_up) for client in clients], dtype=np.float64)
-            ),
+            profiles.upload_seconds(np.array([up[client] for client in clients], dtype=np.float64)),
             strict=True,
         )
         found = {}
@@ -193,7 +192,7 @@ class Simulated(System):
                 float(leaves),
                 float(own),
                 sent,
-                up.get(client, usual_up),
+                up[client],
             )
         return found
 

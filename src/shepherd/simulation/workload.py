@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _TRAINING_BYTES = 12
 
 
+def _nothing(client: int) -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class Workload:
     """What training asks of any device.
@@ -33,8 +37,13 @@ class Workload:
         How many examples a client trains on, with repetition, by how many it holds.
     beside : callable, optional
         The same of the adapter of its own that it trains besides, where personalisation has it do so.
+    forward_passes : int
+        How often a client computes the losses of all the examples it trains on before it trains: to say them, or a
+        reference's.
     layout : Layout, optional
         The adapter's.
+    bytes_down, bytes_up : callable
+        How many bytes a client, by its number, is sent, and is expected to send.
     """
 
     frozen: int = 0
@@ -43,7 +52,10 @@ class Workload:
     tokens_per_example: float = 0.0
     repeated: Callable[[int], int] = int
     beside: Callable[[int], int] | None = None
+    forward_passes: int = 0
     layout: Layout | None = None
+    bytes_down: Callable[[int], int] = _nothing
+    bytes_up: Callable[[int], int] = _nothing
 
     @classmethod
     def of(
@@ -53,16 +65,20 @@ class Workload:
         training: Training,
         beside: Training | None = None,
         counts: tuple[int, int] | None = None,
+        asks_loss: bool = False,
     ) -> Workload:
         """Count what `training` the adapter of `model` on `examples` asks of a device, and one of its own `beside`.
 
         Of the adapter all is trained, unless `counts` says how many parameters are frozen and how many are trained.
+        Where the aggregation `asks_loss`, a client measures it first.
         """
         frozen, trainable = counts or model.counts()
         weights = sum(weight.numel() * weight.element_size() for weight in model.peft.parameters())
         # Where an example is more than one sequence, the others are taken to be as long.
         mean = float(examples.lengths().mean()) * training.sequences if len(examples) else 0.0
-        return cls(frozen, trainable, weights, mean, training.count, beside.count if beside else None)
+        passes = training.forward_passes + asks_loss
+        again = beside.count if beside else None
+        return cls(frozen, trainable, weights, mean, training.count, again, passes)
 
     @property
     def flops_per_token(self) -> float:
@@ -82,11 +98,6 @@ class Workload:
         """
         return self.weight_bytes + _TRAINING_BYTES * self.trainable
 
-    @property
-    def adapter_bytes(self) -> int:
-        """Length of the whole adapter's wire form, in bytes."""
-        return self.layout.wire_bytes if self.layout is not None else 0
-
     def operations(self, tokens: float, examples: int) -> float:
         """Return the operations of a client's round.
 
@@ -100,7 +111,10 @@ class Workload:
         again = (
             self.beside(examples) / self.repeated(examples) if self.beside is not None and examples else 0.0
         )
-        return tokens * (1 + again) * self.flops_per_token
+        before = (
+            self.forward_passes * examples * self.tokens_per_example * 2.0 * (self.frozen + self.trainable)
+        )
+        return tokens * (1 + again) * self.flops_per_token + before
 
     def expected_tokens(self, examples: int) -> float:
         """Return how many tokens a client that holds so many examples is expected to train on."""

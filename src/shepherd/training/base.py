@@ -131,6 +131,8 @@ class Training(Strategy):
         The count that its loss is a mean over: ``response_tokens``, or ``examples``.
     sequences : int
         Sequences of tokens in an example.
+    forward_passes : int
+        How often it computes its examples' losses before it trains on them.
     figures : tuple of str
         What its outcomes say besides that belongs into the metrics: means over examples.
     """
@@ -139,6 +141,7 @@ class Training(Strategy):
     shares_steps: ClassVar[bool] = False
     loss_over: ClassVar[str] = "response_tokens"
     sequences: ClassVar[int] = 1
+    forward_passes: ClassVar[int] = 0
     figures: ClassVar[tuple[str, ...]] = ()
 
     lr: float = Field(1.5e-4, gt=0)

@@ -50,6 +50,7 @@ class Dpo(Engine):
     shares_steps: ClassVar[bool] = False
     loss_over: ClassVar[str] = "examples"
     sequences: ClassVar[int] = 2
+    forward_passes: ClassVar[int] = 1  # the reference's
     figures: ClassVar[tuple[str, ...]] = (ACCURACY, MARGIN)
 
     name: str = "dpo"
