@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shepherd.endpoint import EndpointSettings, Message, Reply, ReplyStore, Request, Spent, cost, estimate
+from shepherd.endpoint import EndpointSettings, Message, Reply, Request, Spent, cost, estimate
 
 FREE = EndpointSettings(model="judge")
 PRICED = EndpointSettings(model="judge", price_in=2.5, price_out=10)
@@ -43,7 +43,7 @@ def test_an_estimate_by_the_rule() -> None:
     # 4 a message; 5 bytes are 2 tokens, 8 bytes are 2, none are 0; the two characters are 6 bytes.
     requests = [request("12345", "12345678"), request(""), request("\u6c34\u706b")]
     found = estimate(requests, PRICED)
-    assert (found.calls, found.stored) == (3, 0)
+    assert found.calls == 3
     assert found.prompt_tokens == (4 + 2) + (4 + 2) + 4 + (4 + 2)
     assert found.completion_tokens == 300
     assert found.usd == pytest.approx((22 * 2.5 + 300 * 10) / 1e6)
@@ -51,11 +51,9 @@ def test_an_estimate_by_the_rule() -> None:
     assert estimate(requests, FREE).usd is None
 
 
-def test_what_is_stored_or_equal_costs_nothing(tmp_path) -> None:
-    store = ReplyStore(tmp_path / "r")
-    store.add(Reply(request("a").key, "8 7", 1, 1, None, "judge"))
-    found = estimate([request("a"), request("b"), request("b"), request("b", turn=1)], PRICED, store)
-    assert (found.calls, found.stored, found.completion_tokens) == (2, 1, 200)
+def test_what_is_equal_costs_once() -> None:
+    found = estimate([request("a"), request("b"), request("b"), request("b", turn=1)], PRICED)
+    assert (found.calls, found.completion_tokens) == (3, 300)
 
 
 def test_tiktoken_counts_where_it_knows_the_model(monkeypatch) -> None:

@@ -9,7 +9,7 @@ from shepherd.judge.sentences import of_outcome, of_plan, of_spent
 
 
 def test_one_of_something_is_said_in_the_singular() -> None:
-    plan = Plan(1, 0, Estimate(1, 0, 1, 1024, None, "a guess"))
+    plan = Plan(1, 0, Estimate(1, 1, 1024, None, "a guess"))
     assert of_plan(plan, 1).startswith("1 rating, 0 of them given and paid for already: 1 call, 1 token sent")
     assert of_plan(plan, 1).endswith("up to 1 time more.")
     silent = Judgement("scores", "q", "m", "r", False, 0, None, None, None, "?", False, "key")

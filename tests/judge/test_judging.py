@@ -153,12 +153,12 @@ def test_a_judge_nobody_can_read_is_an_error_and_no_judge(study: Study, server: 
         f"8 of 8 ratings by {NAME} could not be read, asked 3 times each; see what it says in {store}, and try another "
         "judge model, or another --form than scores."
     )
-    assert (study.judges(), study.silent_judges(), study.asked_judges()) == ([], [NAME], [NAME])
+    assert (study.judges(), study.asked_judges()) == ([], [NAME])
     with pytest.raises(ShepherdError, match="8 of 8 ratings"):
         recompute(study, NAME)
     server.answer = lambda body: "[[A]]"
     asked(study, settings(server.url, form="verdict"))
-    assert (study.judges(), study.silent_judges()) == ([NAME], [])
+    assert study.judges() == [NAME]
 
 
 def test_a_temperature_that_was_refused_is_recorded(study: Study, server: FakeServer) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shepherd.errors import ShepherdError
-from shepherd.report.record import is_finished, read_record
+from shepherd.report.record import read_record
 from shepherd.report.summary import sentences
 
 MakeRun = Callable[..., Path]
@@ -16,7 +16,7 @@ MakeRun = Callable[..., Path]
 def test_reads_what_a_run_wrote(run: Path) -> None:
     record = read_record(run)
     assert record.label == "quickstart"
-    assert (record.rounds, record.planned_rounds, is_finished(record)) == (8, 8, True)
+    assert (record.rounds, record.planned_rounds, record.has_all_rounds) == (8, 8, True)
     assert record.final["round"] == record.best["round"] == 8
     assert record.untuned is not None
     assert record.untuned["round"] == 0
@@ -70,7 +70,7 @@ def test_baselines_come_in_the_order_of_the_story(compared_run: Path, make_run: 
 def test_a_run_stopped_early_is_not_finished(run: Path) -> None:
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines[:6]))
-    assert not is_finished(read_record(run))
+    assert not read_record(run).has_all_rounds
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,9 @@ from shepherd.capacity.listed import Listed, read_listed
 from shepherd.errors import ShepherdError
 from shepherd.model.adapter import Layout
 from shepherd.settings import nearest
+from shepherd.stamps import digest, stamped
+
+_KEY = "capacity.path"
 
 
 class ConfigurationFile(Capacity):
@@ -55,12 +57,7 @@ class ConfigurationFile(Capacity):
 
     def facts(self) -> dict[str, Any]:
         """Return the file's fingerprint."""
-        return {"fingerprint": sha256(Path(self.path).expanduser().read_bytes()).hexdigest()}
+        return {"fingerprint": digest(stamped(self.path, _KEY))}
 
     def _listed(self) -> Mapping[str, Listed]:
-        path = Path(self.path).expanduser()
-        try:
-            about = path.stat()
-        except OSError as error:
-            raise ShepherdError(f"Cannot read {path}: {error.strerror}; check capacity.path.") from error
-        return read_listed((str(path), about.st_mtime_ns, about.st_size))
+        return read_listed(stamped(self.path, _KEY))

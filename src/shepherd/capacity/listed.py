@@ -15,9 +15,8 @@ from shepherd.capacity.base import Configuration
 from shepherd.data.reading import read_rows
 from shepherd.errors import ShepherdError
 from shepherd.settings import nearest
+from shepherd.stamps import Stamp
 
-#: What tells a file from another one written in its place later: path, time of change in ns, size.
-Stamp = tuple[str, int, int]
 _NAMES = ("rank", "targets", "layers")
 _EXAMPLE = "client-1: {rank: 4, targets: [q_proj, v_proj], layers: [0, 1]}"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

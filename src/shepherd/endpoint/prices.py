@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 
-from shepherd.endpoint.replies import Reply, ReplyStore
+from shepherd.endpoint.replies import Reply
 from shepherd.endpoint.request import Request
 from shepherd.endpoint.settings import EndpointSettings
 
@@ -48,8 +48,6 @@ class Estimate:
     ----------
     calls : int
         Requests that would be sent; equal ones count once.
-    stored : int
-        Requests already answered, which cost nothing.
     prompt_tokens : int
         Tokens that would be sent, by `rule`.
     completion_tokens : int
@@ -61,7 +59,6 @@ class Estimate:
     """
 
     calls: int
-    stored: int
     prompt_tokens: int
     completion_tokens: int
     usd: float | None
@@ -78,9 +75,7 @@ def cost(replies: Iterable[Reply], settings: EndpointSettings) -> Spent:
     return Spent(len(replies), prompt, completion, usd, uncounted)
 
 
-def estimate(
-    requests: Iterable[Request], settings: EndpointSettings, store: ReplyStore | None = None
-) -> Estimate:
+def estimate(requests: Iterable[Request], settings: EndpointSettings) -> Estimate:
     """Return what asking `requests` would cost at the prices of `settings`; nothing is sent.
 
     Prompt tokens are counted by tiktoken, where it is installed and knows the model. Otherwise a token is taken for 4
@@ -92,16 +87,13 @@ def estimate(
         What would be asked.
     settings : EndpointSettings
         The model and its prices.
-    store : ReplyStore, optional
-        What has been answered, and so would not be asked.
     """
-    distinct = {request.key: request for request in requests}
-    pending = [r for key, r in distinct.items() if store is None or store.get(key) is None]
+    pending = {request.key: request for request in requests}.values()
     count, rule = _counter(settings.model)
     prompt = sum(_TOKENS_A_MESSAGE + count(message.content) for r in pending for message in r.messages)
     completion = sum(request.max_tokens for request in pending)
     usd = _usd(prompt, completion, settings)
-    return Estimate(len(pending), len(distinct) - len(pending), prompt, completion, usd, rule)
+    return Estimate(len(pending), prompt, completion, usd, rule)
 
 
 def _usd(prompt_tokens: int, completion_tokens: int, settings: EndpointSettings) -> float | None:

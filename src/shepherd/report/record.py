@@ -84,6 +84,12 @@ class Record:
         return planned if isinstance(planned, int) else self.rounds
 
     @property
+    def has_all_rounds(self) -> bool:
+        """Whether it trained every round it was to train; the untuned base trains none."""
+        untuned = self.is_baseline and self.path.name == "untuned"
+        return untuned or self.final["round"] >= self.planned_rounds
+
+    @property
     def examples(self) -> int:
         """Examples trained on, repeats counted."""
         return int(self._sum("round", "examples"))
@@ -169,7 +175,7 @@ class Record:
 
     def unfinished_baselines(self) -> list[str]:
         """Return the labels of the baselines that have yet to start or to finish their rounds."""
-        done = {record.label for record in self.baselines() if is_finished(record)}
+        done = {record.label for record in self.baselines() if record.has_all_rounds}
         return [folder.name for folder in self._baseline_folders() if folder.name not in done]
 
     def _baseline_folders(self) -> list[Path]:
@@ -182,11 +188,6 @@ class Record:
 
     def _seconds(self, scope: str) -> float:
         return float(sum(line.get("machine", {}).get("seconds", 0.0) for line in self.scope(scope)))
-
-
-def is_finished(record: Record) -> bool:
-    """Say whether the run trained every round it was to train; the untuned base trains none."""
-    return record.label == "untuned" or record.final["round"] >= record.planned_rounds
 
 
 def read_record(path: Path, label: str | None = None) -> Record:

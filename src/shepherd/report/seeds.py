@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from shepherd.errors import ShepherdError
 from shepherd.report.comparison import compare
 from shepherd.report.fairness import Fairness
-from shepherd.report.record import Record, is_finished
+from shepherd.report.record import Record
 from shepherd.report.seed_groups import group_labels, seed_groups
 
 
@@ -158,7 +158,7 @@ def compare_over_seeds(records: Sequence[Record]) -> SeedComparison:
     methods: list[Method] = []
     for label, group in zip(group_labels(groups), groups.values(), strict=True):
         methods.append(method_over_seeds(label, group.by_seed, methods[0] if methods else None))
-    unfinished = [str(record.path) for record in records if not is_finished(record)]
+    unfinished = [str(record.path) for record in records if not record.has_all_rounds]
     several_bases = any(members.several_bases for members in same_seed)
     pools_clients = any(group.pools_clients for group in groups.values())
     return SeedComparison(methods, unfinished, several_bases, pools_clients)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shepherd.report.method import changes, chosen, held, named, simulated
-from shepherd.report.record import Record, is_finished
+from shepherd.report.record import Record
 from shepherd.report.selection_costs import selection_costs
 from shepherd.report.simulated_time import mean_staleness
 from shepherd.units import count, counted, duration, fixed, percent, whole
@@ -94,7 +94,7 @@ def _schedule(record: Record) -> str:
     rule = section(record, "aggregation").get("name")
     combined = f", their adapters combined by {rule}" if rule else ""
     ways = f"{changes(record.config)}{combined}{simulated(record.config)}"
-    left = "" if is_finished(record) else f" of {record.planned_rounds} planned"
+    left = "" if record.has_all_rounds else f" of {record.planned_rounds} planned"
     took = duration(record.training_seconds)
     polled = f", polling and choosing {duration(record.selection_seconds)}" if record.scope("poll") else ""
     when = "one round" if record.rounds == 1 else f"each of {record.rounds} rounds"
@@ -153,7 +153,7 @@ def _own(record: Record) -> str:
             f"everybody's adapter as they began{_nothing_learnt(record)}: this loss says nothing of what clients "
             "learnt."
         )
-    if is_finished(record) and not is_of_sites(record):
+    if record.has_all_rounds and not is_of_sites(record):
         way = named(record.config, "personalisation") or rule
         kept = section(record, "data").get("own_test")
         where = "" if kept else " on the hold-out; data.own_test would have kept examples of theirs"

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from shepherd.errors import ShepherdError
 from shepherd.simulation.devices import PROFILE_COLUMNS, Devices, Profiles
-from shepherd.simulation.traces import Assignment, assigned, check_named, digest, numbered_rows, stamped
+from shepherd.simulation.traces import Assignment, assigned, check_named, numbered_rows
+from shepherd.stamps import Stamp, digest, stamped
 
 
 class DeviceFile(Devices):
@@ -32,18 +33,18 @@ class DeviceFile(Devices):
 
     def profiles(self, clients: Sequence[int] | np.ndarray, names: Sequence[str], seed: int) -> Profiles:
         """Return what the file says of each client's device; see `Devices.profiles`."""
-        rows, everybody = _read(stamped(self.path), self.assign)
+        rows, everybody = _read(stamped(self.path, "system.devices.path"), self.assign)
         return everybody.at(assigned(self.assign, rows, clients, names, (seed, "device")))
 
     def check(self, names: Sequence[str]) -> str:
         """Read the file, refuse one that leaves a client out, and return its fingerprint."""
-        stamp = stamped(self.path)
+        stamp = stamped(self.path, "system.devices.path")
         check_named(self.path, self.assign, _read(stamp, self.assign)[0], names)
         return digest(stamp)
 
 
 @lru_cache(maxsize=4)
-def _read(stamp: tuple[str, int, int], assign: Assignment) -> tuple[dict[str, int], Profiles]:
+def _read(stamp: Stamp, assign: Assignment) -> tuple[dict[str, int], Profiles]:
     """Return the place of every row by whose it is, and the devices."""
     named = assign == "by_name"
     rows: dict[str, int] = {}

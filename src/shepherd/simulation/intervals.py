@@ -12,7 +12,8 @@ from pydantic import Field
 
 from shepherd.errors import ShepherdError
 from shepherd.simulation.availability import Availability
-from shepherd.simulation.traces import Assignment, assigned, check_named, digest, numbered_rows, stamped
+from shepherd.simulation.traces import Assignment, assigned, check_named, numbered_rows
+from shepherd.stamps import Stamp, digest, stamped
 
 _COLUMNS = ("on_s", "off_s")
 _Intervals = tuple[np.ndarray, np.ndarray]
@@ -43,7 +44,7 @@ class Intervals(Availability):
         self, clients: Sequence[int] | np.ndarray, names: Sequence[str], seed: int, now: float
     ) -> np.ndarray:
         """Return the end of the interval that `now` lies in; see `Availability.until`."""
-        rows, intervals = _read(stamped(self.path))
+        rows, intervals = _read(stamped(self.path, "system.availability.path"))
         passed = 0.0 if self.period_s is None else now - now % self.period_s
         own = assigned(self.assign, rows, clients, names, (seed, "availability"))
         return np.array(
@@ -55,7 +56,7 @@ class Intervals(Availability):
 
     def check(self, names: Sequence[str]) -> str:
         """Read the file, refuse one that leaves a client out or outlasts its period, and return its fingerprint."""
-        stamp = stamped(self.path)
+        stamp = stamped(self.path, "system.availability.path")
         rows, intervals = _read(stamp)
         check_named(self.path, self.assign, rows, names)
         last = max(float(off[-1]) for _, off in intervals)
@@ -80,7 +81,7 @@ def _end(intervals: _Intervals, moment: float, period_s: float | None) -> float 
 
 
 @lru_cache(maxsize=4)
-def _read(stamp: tuple[str, int, int]) -> tuple[dict[str, int], list[_Intervals]]:
+def _read(stamp: Stamp) -> tuple[dict[str, int], list[_Intervals]]:
     """Return the place of each client of the file, and its intervals in their order."""
     found: dict[str, list[tuple[float, float, str]]] = {}
     for place, client, numbers in numbered_rows(stamp[0], _COLUMNS, "required"):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,27 +16,6 @@ from shepherd.simulation.draws import uniforms
 
 Assignment = Literal["drawn", "by_name"]
 CLIENT = "client"
-
-
-def stamped(path: str) -> tuple[str, int, int]:
-    """Return a path with what tells a file from another one written in its place later.
-
-    Raises
-    ------
-    ShepherdError
-        If there is no such file.
-    """
-    try:
-        about = Path(path).stat()
-    except OSError as error:
-        raise ShepherdError(f"Cannot read the trace {path}: {error.strerror}; check its path.") from error
-    return path, about.st_mtime_ns, about.st_size
-
-
-@lru_cache(maxsize=8)
-def digest(stamp: tuple[str, int, int]) -> str:
-    """Return a fingerprint of a file's content."""
-    return sha256(Path(stamp[0]).read_bytes()).hexdigest()
 
 
 def numbered_rows(

@@ -195,10 +195,6 @@ class Study:
         """Return the names of the judges that have given a rating which could be read, sorted."""
         return [judge for judge in self.asked_judges() if self._is_heard(judge)]
 
-    def silent_judges(self) -> list[str]:
-        """Return the names of the judges that were asked and gave no reply that could be read, sorted."""
-        return [judge for judge in self.asked_judges() if not self._is_heard(judge)]
-
     def asked_judges(self) -> list[str]:
         """Return the names of all judges that were ever asked, sorted."""
         folder = self.path / "judges"

@@ -129,7 +129,6 @@ class LocalRespondent:
 
 def open_respondent(
     source: str | Source,
-    label: str | None = None,
     prompt: str = PROMPT,
     loaded: LoadedBase | None = None,
 ) -> LocalRespondent:
@@ -139,8 +138,6 @@ def open_respondent(
     ----------
     source : str or Source
         A run or baseline directory, a PEFT adapter's directory, or a plain model; not an endpoint.
-    label : str, optional
-        Its name in the study, unless the source says one.
     prompt : str
         The prompt of an adapter or plain model; a run is asked as its config says.
     loaded : LoadedBase, optional
@@ -155,7 +152,7 @@ def open_respondent(
 
     transformers.logging.set_verbosity_error()
     found = find_source(source) if isinstance(source, str) else source
-    label, loaded = label or found.label, loaded or LoadedBase()
+    label, loaded = found.label, loaded or LoadedBase()
     if found.kind == "run":
         return _run(label, Path(found.place), loaded)
     if found.kind == "adapter":
