@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from shepherd.aggregation import FedAdam, FedAvgM, FedYogi
 from shepherd.config import RunConfig, load_config, parse_config, preset_names, preset_text
 from shepherd.data.allocation import Dirichlet, Shards
 from shepherd.data.holdout import Fraction
@@ -72,6 +73,33 @@ def test_another_algorithm_keeps_the_fields_it_shares() -> None:
     assert held_out == Fraction(fraction=0.2)
 
 
+def test_another_algorithm_has_rates_of_its_own(tmp_path: Path) -> None:
+    seeds = load_config("quickstart", ["adapter.name=kseed", "training.name=kseed"]).training
+    assert (seeds.lr, seeds.batch_size, seeds.steps) == (3e-7, 1, 200)
+    path = tmp_path / "mine.yaml"
+    path.write_text("aggregation: {name: fedadam, lr: 0.01, beta_1: 0.5}\n")
+    assert load_config(str(path), ["aggregation.name=fedyogi"]).aggregation == FedYogi(beta_1=0.5)
+    assert load_config(str(path), ["aggregation.name=fedavgm"]).aggregation == FedAvgM()
+    assert load_config(str(path), ["aggregation.beta_1=0.6"]).aggregation == FedAdam(lr=0.01, beta_1=0.6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], (4, None)),
+        (["participation.fraction=0.5"], (None, 0.5)),
+        (["participation.fraction=null"], (4, None)),
+        (["participation.count=2", "participation.fraction=null"], (2, None)),
+        (["participation.fraction=1.0", "participation.count=null"], (None, 1.0)),
+    ],
+)
+def test_a_setting_makes_room_for_another_unless_it_is_given_too(
+    overrides: list[str], expected: tuple[int | None, float | None]
+) -> None:
+    chosen: Any = load_config("quickstart", overrides).participation
+    assert (chosen.count, chosen.fraction) == expected
+
+
 def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("rounds: 3\naggregation: fedavg\n")
@@ -88,6 +116,12 @@ def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
         (["allocation.alpha=0"], "allocation.alpha: input should be greater than 0 (given: 0)."),
         (["allocation.name=shard"], "there is no allocation called 'shard'; did you mean 'shards'?"),
         (["rounds"], "'rounds' is no override; write key=value"),
+        (["rounds=1", "rounds=2"], "rounds is given twice; give it once."),
+        (["participation.count=2", "participation.fraction=0.5"], "give fraction or count, not both"),
+        (
+            ["personalisation=fedsa"],
+            "called 'fedsa'; that is of another section: aggregation.name=fedsa",
+        ),
         (["rounds=[1"], "'[1' is not a YAML value"),
         (["rounds.x=1"], "'rounds.x=1': rounds has no keys below it."),
         (["run.name=a/b"], "run.name: a folder's name is made of letters, digits, '.', '_' and '-', and"),

@@ -23,7 +23,7 @@ from shepherd.model.base import BaseModelConfig
 from shepherd.model.kinds import AdapterChoice, Lora
 from shepherd.participation import ParticipationChoice, Random
 from shepherd.personalisation import PersonalisationChoice
-from shepherd.settings import SECRET, Settings, checked, missing_space, nearest
+from shepherd.settings import SECRET, Settings, checked, missing_space, nearest, refuse_repeated
 from shepherd.simulation import SystemChoice
 from shepherd.strategy import OneOf, Strategy
 from shepherd.training import Engine, TrainingChoice
@@ -198,13 +198,15 @@ def load_config(source: str, overrides: Iterable[str] = ()) -> RunConfig:
     """
     # Names first: who changes an algorithm and one of its settings means the new one's, in whatever order.
     ordered = sorted(overrides, key=lambda text: not text.partition("=")[0].strip().endswith(".name"))
+    keys = [text.partition("=")[0].strip() for text in ordered]
+    refuse_repeated(keys, "is given twice")
     stages = [read_values(source)]
     for override in ordered:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ShepherdError(f"'{override}' is no override; write key=value, e.g. training.lr=1e-3.")
         stages.append(dict(stages[-1]))
-        _assign(stages[-1], key.strip(), _scalar(text), override)
+        _assign(stages[-1], key.strip(), _scalar(text), override, keys)
     try:
         return parse_config(stages[-1], source)
     except ShepherdError as error:
@@ -284,7 +286,8 @@ def _scalar(text: str) -> Any:
     return value
 
 
-def _assign(values: dict[str, Any], key: str, value: Any, override: str) -> None:
+def _assign(values: dict[str, Any], key: str, value: Any, override: str, given: Sequence[str]) -> None:
+    """Change one value of a config's; of `given` keys none makes room for another."""
     *parents, last = key.split(".")
     place = values
     for parent in parents:
@@ -296,24 +299,26 @@ def _assign(values: dict[str, Any], key: str, value: Any, override: str) -> None
         place[parent] = place = dict(inner)
     if last == "name" and place.get("name", value) != value:
         _keep_shared(place, parents, str(value))
-    else:
-        _drop_instead(place, parents, last)
+    elif value is not None:
+        _drop_instead(place, parents, last, given)
     place[last] = value
 
 
 def _keep_shared(place: dict[str, Any], section: Sequence[str], name: str) -> None:
     """Another algorithm keeps those of the preset's fields that it has too."""
-    wanted = _strategy(section, name)
+    wanted, before = _strategy(section, name), _strategy(section, place.get("name"))
     if wanted is not None:
-        for key in set(place) - set(wanted.model_fields):
+        own = wanted.of_its_own | (before.of_its_own if before is not None else frozenset())
+        for key in set(place) - (set(wanted.model_fields) - own):
             del place[key]
 
 
-def _drop_instead(place: dict[str, Any], section: Sequence[str], key: str) -> None:
+def _drop_instead(place: dict[str, Any], section: Sequence[str], key: str, given: Sequence[str]) -> None:
     """A setting takes the place of the preset's other one for the same thing."""
     wanted = _strategy(section, place.get("name"))
-    if wanted is not None:
-        place.pop(wanted.instead.get(key, ""), None)
+    other = wanted.instead.get(key, "") if wanted is not None else ""
+    if ".".join([*section, other]) not in given:
+        place.pop(other, None)
 
 
 def _strategy(section: Sequence[str], name: str | None) -> type[Strategy] | None:

@@ -127,7 +127,6 @@ def prepare(config: RunConfig) -> Prepared:
     config.participation.check(len(names))
     if config.system is not None:
         config.system.check(names)
-        config.system.warn_of_cohort(config.participation.most_chosen(len(names)))
     model = load_model(config)
     config.capacity.check(names, model.layout)
     config.coreset.prepare(model)

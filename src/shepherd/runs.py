@@ -134,6 +134,9 @@ def _execute(
         federation = _federation(config, prepared, directory, processes, [*own, *trackers, *observers])
         if state is None:
             _warn_untested(config)
+            if config.system is not None:
+                most = config.participation.most_chosen(len(prepared.population.names))
+                config.system.warn_of_cohort(most)
             directory.write("environment.json", _environment(config, prepared))
             directory.write("allocation.json", prepared.dealt.heterogeneity().to_dict())
             state = federation.begin(prepared.model.initial)

@@ -34,6 +34,13 @@ def missing_space(text: str) -> str:
     return f"; write a space after the colon: '{key}: {value}'"
 
 
+def refuse_repeated(words: Sequence[str], said: str) -> None:
+    """Refuse what is there twice, naming it before `said`."""
+    twice = next((word for place, word in enumerate(words) if word in words[:place]), None)
+    if twice is not None:
+        raise ShepherdError(f"{twice} {said}; give it once.")
+
+
 class Settings(BaseModel):
     """A frozen set of named values that refuses keys it does not know, naming the nearest it does.
 

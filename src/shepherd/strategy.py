@@ -25,6 +25,8 @@ class Strategy(Settings):
 
     #: Of settings for the same thing, which one goes when the other is given on top of a preset.
     instead: ClassVar[Mapping[str, str]] = {}
+    #: Fields that mean something else in every other algorithm: neither takes over the other's, in whose place it comes.
+    of_its_own: ClassVar[frozenset[str]] = frozenset()
 
     name: str = ""
 
@@ -67,9 +69,8 @@ class OneOf:
         if name in table:
             return table[name]
         if "." not in name:
-            what = self.kind.__name__.removesuffix("Kind").lower()
-            known = missing_space(name) or nearest(name, list(table))
-            raise ValueError(f"there is no {what} called '{name}'{known}")
+            known = missing_space(name) or _elsewhere(name) or nearest(name, list(table))
+            raise ValueError(f"there is no {_room(self.kind)} called '{name}'{known}")
         found = _imported(name)
         if not (isinstance(found, type) and issubclass(found, self.kind)):
             raise ValueError(f"'{name}' is not a subclass of shepherd's {self.kind.__name__}")
@@ -82,6 +83,23 @@ class OneOf:
         if not isinstance(value, dict):
             return value
         return self.find(str(value.get("name", self.default))).model_validate(value)
+
+
+def _room(kind: type[Strategy]) -> str:
+    """Return what the strategies of one base are called."""
+    return kind.__name__.removesuffix("Kind").lower()
+
+
+def _elsewhere(name: str) -> str:
+    """Return ``"; that is an aggregation"`` for a name of another room; nothing for what is in none."""
+    for kind in Strategy.__subclasses__():
+        left = list[type[Strategy]]([kind])
+        while left:
+            found = left.pop()
+            left += found.__subclasses__()
+            if found.model_fields["name"].default == name:
+                return f"; that is of another section: {_room(kind)}.name={name}"
+    return ""
 
 
 def _imported(path: str) -> Any:

@@ -75,6 +75,7 @@ class Aggregation(Strategy):
     additive: ClassVar[bool] = False
     lora_only: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = False
+    of_its_own: ClassVar[frozenset[str]] = frozenset({"lr"})  # every server optimiser has its own scale
     changes_base: ClassVar[bool] = False
     turns_factors: ClassVar[bool] = False
     sees_each: ClassVar[bool] = False

@@ -33,6 +33,7 @@ _WORDS = {
     "kept_rank": "Rank kept, mean of the modules",
     "kept_energy": "Share of the squares of the average product kept",
     "merged_norm": "Norm of what was merged into the base",
+    "bytes_down_at_work": "Sent to clients that were still at work, in bytes",
     "highest_share": "What a client counts in the mixture, at most",
     "lowest_share": "What a client counts in the mixture, at least",
     "clusters": "Clusters of clients",

@@ -150,6 +150,7 @@ class FedBuff(Simulated):
                 **round_figures(fleet.now, closed, missing),
                 "idle_share": 0.0,  # whoever is done is not waiting for anybody
                 "clients_at_work": len(sky.flights),
+                "bytes_down_at_work": sum(flight.way.bytes_down for flight in sky.flights.values()),
                 "staleness": sum(ages) / len(ages) if ages else 0.0,
             },
             clients={

@@ -143,7 +143,10 @@ class Simulated(System):
         fates = [
             (figures["clients_late"], self.too_late),
             (figures["clients_dropped"], "lost on the way (system.dropout, system.availability)"),
-            (figures["clients_away"], "away (system.availability)"),
+            (
+                figures["clients_away"],
+                "away (system.availability; participation.name=trace chooses among those that are there)",
+            ),
             (figures["clients_too_small"], "of too little memory (system.devices)"),
         ]
         return ", ".join(f"{counted(int(number), 'client')} {fate}" for number, fate in fates if number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,9 @@ class KSeedTraining(Training):
     optimizer : str
         Plain descent; there are no others, since the pool must say where the weights are.
     """
+
+    #: A rate of steps along random directions, and their number, are no rate and number of gradient steps.
+    of_its_own: ClassVar[frozenset[str]] = frozenset({"lr", "batch_size", "steps"})
 
     name: str = "kseed"
     lr: float = Field(3e-7, gt=0)
