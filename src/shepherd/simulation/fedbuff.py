@@ -6,7 +6,7 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
@@ -82,10 +82,9 @@ class FedBuff(Simulated):
                 "system.concurrency is 1, so one client works at a time and no update is ever stale; raise it."
             )
 
-    def fleet(self, candidates: Candidates, work: Workload, state: Tree) -> Fleet:
-        """Return the devices as the round begins; those at work are busy."""
-        fleet = super().fleet(candidates, work, state)
-        return replace(fleet, busy=frozenset(map(int, state["flights"])), _blocks={})
+    def busy(self, state: Tree) -> frozenset[int]:
+        """Return who is at work."""
+        return frozenset(map(int, state["flights"]))
 
     def invite(self, chosen: Sequence[int], candidates: Candidates, work: Workload, state: Tree) -> Invited:
         """Draw as many as may be asked before the buffer is full; see `System.invite`."""
@@ -116,47 +115,32 @@ class FedBuff(Simulated):
         """Let time pass until the buffer is full; see `System.arrive`."""
         fleet = self.fleet(candidates, work, state)
         by_client = {update.client: update for update in updates}
-        lost = set(invited.everybody) - set(invited.training)
-        clients = [client for client in invited.everybody if client in by_client or client in lost]
-        ways = self.journeys(clients, by_client, down_bytes, candidates, fleet)
-        sky = _Sky(
-            {int(client): Flight.from_tree(int(client), tree) for client, tree in state["flights"].items()},
-            deque(
-                Flight(client, way, candidates.round, by_client.get(client)) for client, way in ways.items()
-            ),
-            fleet,
-            self.concurrency,
-        )
+        ways = self.journeys(invited, by_client, down_bytes, candidates, fleet)
+        asked = [Flight(client, way, candidates.round, by_client.get(client)) for client, way in ways.items()]
+        before = [Flight.from_tree(int(client), tree) for client, tree in state["flights"].items()]
+        sky = _Sky({flight.client: flight for flight in before}, deque(asked), fleet, self.concurrency)
         ended = self._ended(sky, candidates.round)
         closed = sky.now if ended or sky.begun else fleet.now + self.pause_s
-        used = sorted(
-            (flight for flight in ended if self._is_used(flight, candidates.round)),
-            key=lambda flight: (flight.round, flight.client),
-        )
+        used = [flight for flight in ended if self._is_used(flight, candidates.round)]
+        used.sort(key=lambda flight: (flight.round, flight.client))
+        lines = {flight.client: self._line(flight, candidates.round, closed) for flight in ended}
         missing = {
-            flight.client: self._line(flight, candidates.round, closed) | flight.way.moved(closed)
+            flight.client: lines[flight.client] | flight.way.moved(closed)
             for flight in ended
             if not self._is_used(flight, candidates.round)
         }
-        ages = [candidates.round - flight.round for flight in used]
         return Arrived(
             updates=[self._weighted(flight, candidates.round, work.layout) for flight in used],
-            state={
-                "clock_s": closed,
-                "flights": {str(client): flight.to_tree() for client, flight in sorted(sky.flights.items())},
-            },
+            state={"clock_s": closed, "flights": sky.to_tree()},
             figures={
                 **invited.figures,
                 **round_figures(fleet.now, closed, missing),
                 "idle_share": 0.0,  # whoever is done is not waiting for anybody
-                "clients_at_work": len(sky.flights),
-                "bytes_down_at_work": sum(flight.way.bytes_down for flight in sky.flights.values()),
-                "staleness": sum(ages) / len(ages) if ages else 0.0,
+                **sky.figures(),
+                "staleness": sum(candidates.round - flight.round for flight in used) / max(1, len(used)),
             },
             clients={
-                flight.client: self._line(flight, candidates.round, closed)
-                | {"bytes_down": flight.way.bytes_down}
-                for flight in used
+                flight.client: lines[flight.client] | {"bytes_down": flight.way.bytes_down} for flight in used
             },
             missing=missing,
         )
@@ -244,13 +228,13 @@ class Flight:
 
 @dataclass
 class _Sky:
-    """Who is at work and who may be asked next, as time goes on within one round; and who began in it, on what way."""
+    """Who is at work and who may be asked next, as time goes on within one round."""
 
     flights: dict[int, Flight]
     queue: deque[Flight]
     fleet: Fleet
     concurrency: int
-    begun: dict[int, Journey] = field(default_factory=dict)
+    begun: bool = False
 
     def __post_init__(self) -> None:
         self.now = self.fleet.now
@@ -266,7 +250,7 @@ class _Sky:
                 continue
             way = staying(replace(flight.way, begun=self.now), until)
             self.flights[flight.client] = replace(flight, way=way)
-            self.begun[flight.client] = way
+            self.begun = True
             heapq.heappush(self.ends, (way.ends, flight.client))
 
     def next(self) -> Flight | None:
@@ -275,3 +259,12 @@ class _Sky:
             return None
         self.now, client = heapq.heappop(self.ends)
         return self.flights.pop(client)
+
+    def figures(self) -> dict[str, float]:
+        """Return what a round's line says of those that are still at work."""
+        sent = sum(flight.way.bytes_down for flight in self.flights.values())
+        return {"clients_at_work": len(self.flights), "bytes_down_at_work": sent}
+
+    def to_tree(self) -> Tree:
+        """Return those at work as a tree."""
+        return {str(client): flight.to_tree() for client, flight in sorted(self.flights.items())}

@@ -15,7 +15,7 @@ from shepherd.errors import ShepherdError
 from shepherd.messages import ClientUpdate
 from shepherd.participation.base import Candidates
 from shepherd.simulation.availability import Always, Availability, Diurnal
-from shepherd.simulation.base import Arrived, System
+from shepherd.simulation.base import Arrived, Invited, System
 from shepherd.simulation.classes import Classes, Lognormal
 from shepherd.simulation.device_file import DeviceFile
 from shepherd.simulation.devices import Devices
@@ -118,7 +118,11 @@ class Simulated(System):
 
     def fleet(self, candidates: Candidates, work: Workload, state: Tree) -> Fleet:
         """Return the devices as the round begins; see `System.fleet`."""
-        return Fleet.of(self.devices, self.availability, candidates, work, state["clock_s"])
+        return Fleet.of(self.devices, self.availability, candidates, work, state["clock_s"], self.busy(state))
+
+    def busy(self, state: Tree) -> frozenset[int]:
+        """Return who is still at work as a round begins; nobody, where every round ends with everybody."""
+        return frozenset()
 
     def asked(self, chosen: Sequence[int], fleet: Fleet) -> Asked:
         """Return who of those that were chosen is there, idle and able."""
@@ -158,13 +162,18 @@ class Simulated(System):
 
     def journeys(
         self,
-        clients: Sequence[int],
+        invited: Invited,
         updates: Mapping[int, ClientUpdate],
         down_bytes: Mapping[int, int],
         candidates: Candidates,
         fleet: Fleet,
     ) -> dict[int, Journey]:
-        """Return the ways of some clients, were they all asked when `fleet` was looked at."""
+        """Return the ways of those that have an update, or are lost, were they all asked when `fleet` was looked at.
+
+        Whom a coreset left out, of those that were invited, has neither.
+        """
+        lost = set(invited.everybody) - set(invited.training)
+        clients = [client for client in invited.everybody if client in updates or client in lost]
         if not clients:
             return {}
         up = {client: update.wire_bytes for client, update in updates.items()}

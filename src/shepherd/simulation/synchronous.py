@@ -70,9 +70,8 @@ class Synchronous(Simulated):
         """Close the round, and let through what has arrived by then; see `System.arrive`."""
         fleet = self.fleet(candidates, work, state)
         by_client = {update.client: update for update in updates}
-        lost = set(invited.everybody) - set(invited.training)
-        clients = [client for client in invited.everybody if client in by_client or client in lost]
-        ways = self.journeys(clients, by_client, down_bytes, candidates, fleet)
+        ways = self.journeys(invited, by_client, down_bytes, candidates, fleet)
+        clients = list(ways)
         ends = fleet.until(clients, fleet.now)
         ways = {client: staying(ways[client], end) for client, end in zip(clients, ends, strict=True)}
         closed = self._closed(list(ways.values()), fleet.now, candidates.wanted)
