@@ -64,7 +64,7 @@ def federation(config: RunConfig, prepared: Prepared, lines: list[Line]) -> Fede
     backend = LocalBackend(model, population, ClientSide.of(config))
     config.coreset.prepare(model)
     return Federation(
-        config, backend, population.names, population.sizes, lambda adapter, round: None, commit
+        config, backend, population.names, population.sizes, lambda adapter, round, residual: None, commit
     )
 
 

@@ -5,10 +5,9 @@ participation -> coreset -> local training -> transforms -> aggregation -> evalu
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,10 +18,11 @@ from shepherd.client import ClientSide
 from shepherd.config import RunConfig
 from shepherd.coreset import Cohort
 from shepherd.errors import ShepherdError
-from shepherd.messages import ClientJob, ClientUpdate
-from shepherd.metrics import Line, client_line, mean_of, missing_line, poll_line, round_line, selection_line
+from shepherd.gathering import Gathering
+from shepherd.messages import ClientJob
+from shepherd.metrics import Line, mean_of, poll_line, round_line, selection_line
 from shepherd.model.adapter import Adapter
-from shepherd.observer import Observer, Selection
+from shepherd.observer import Observer, Observers, Selection
 from shepherd.opening import Opening
 from shepherd.participation import Candidates, Report
 from shepherd.randomness import generator
@@ -30,7 +30,8 @@ from shepherd.simulation import Arrived, Invited, Workload
 from shepherd.state import RunState
 from shepherd.tree import Tree
 
-log = logging.getLogger(__name__)
+Evaluate = Callable[[Adapter, int, Tree], Line | None]
+Commit = Callable[[RunState, list[Line]], RunState]
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Federation:
     backend: Backend
     names: Sequence[str]
     sizes: Sequence[int]
-    evaluate: Any
-    commit: Any
+    evaluate: Evaluate
+    commit: Commit
     observers: Sequence[Observer] = ()
     categories: Sequence[Mapping[str, int]] | None = None
     work: Workload = field(default_factory=Workload)
@@ -74,6 +75,16 @@ class Federation:
     def side(self) -> ClientSide:
         """The strategies that work beside the data."""
         return ClientSide.of(self.config)
+
+    @cached_property
+    def told(self) -> Observers:
+        """Everybody who is told what happens."""
+        return Observers(self.observers)
+
+    @cached_property
+    def gathering(self) -> Gathering:
+        """What asks for a round's updates and adds them up."""
+        return Gathering(self.config, self.backend, self.side, self.work, self.told)
 
     def begin(self, adapter: Adapter) -> RunState:
         """Evaluate the untrained adapter and commit round 0."""
@@ -87,8 +98,7 @@ class Federation:
 
     def run(self, state: RunState) -> RunState:
         """Go round until the config's rounds are done; every round ends committed."""
-        for observer in self.observers:
-            observer.started(state, self.config.rounds)
+        self.told.started(state, self.config.rounds)
         while state.round < self.config.rounds:
             state = self.round(state)
         return state
@@ -97,25 +107,25 @@ class Federation:
         """Do one communication round and commit it."""
         began = time.perf_counter()
         config, opening = self.config, self._open(state)
-        invited = self._invited(opening)
+        invited = self.gathering.invited(opening)
         everybody = invited.training
         selection = self._select(everybody, opening)
         chosen = time.perf_counter()
         if selection.summaries:
-            self._tell("chosen", selection)
+            self.told.chosen(selection)
 
         places = {self.names[client]: place for place, client in enumerate(selection.choices)}
-        self._tell("cohort", opening.number, list(places))
-        part, arrived = self._trained(self._jobs(selection, opening), invited, opening)
+        self.told.cohort(opening.number, list(places))
+        part, arrived = self.gathering.gather(self._jobs(selection, opening), invited, opening)
         whole = self.backend.whole(part)
         lines = sorted(whole.lines, key=lambda line: places.get(line["client"], -1))
         if not lines:
-            self._say_nobody(arrived, opening.number, invited, len(places))
+            self.gathering.say_nobody(arrived, invited, len(places), opening.number)
         found = self._aggregated(whole.accumulator if lines else None, state)
         adapter = state.adapter + found.step
         end = time.perf_counter()
 
-        missing = self._missing(arrived, opening.number)
+        missing = self.gathering.missing(arrived, opening)
         asked = [*self._polls(opening, [*lines, *missing]), *selection.lines]
         # What a simulated system holds back trained for nothing, or will be counted when it arrives.
         counted = everybody if arrived is None else [line["number"] for line in lines]
@@ -169,26 +179,9 @@ class Federation:
         )
         opening = Opening(state, known, self.config.aggregation, self.config.capacity)
         if self.config.system is not None:
-            fleet = self.config.system.fleet(known, self._asked_of(opening), state.system)
+            fleet = self.config.system.fleet(known, self.gathering.work_of(opening), state.system)
             opening = replace(opening, candidates=replace(known, devices=fleet))
         return opening
-
-    def _invited(self, opening: Opening) -> Invited:
-        """Return who begins the round: those that were chosen, and can."""
-        state, candidates = opening.state, opening.candidates
-        chosen = self.config.participation.select(candidates, state.participation)
-        if self.config.system is None:
-            return Invited(chosen, chosen)
-        return self.config.system.invite(chosen, candidates, self._asked_of(opening), state.system)
-
-    def _asked_of(self, opening: Opening) -> Workload:
-        """Return what a device is asked, as the adapter is now."""
-        return replace(
-            self.work,
-            layout=opening.state.adapter.layout,
-            bytes_down=lambda client: opening.sent_bytes(client, self.side),
-            bytes_up=lambda client: opening.answer_bytes(client, self.side),
-        )
 
     def _select(self, everybody: Sequence[int], opening: Opening) -> Selection:
         """Have the coreset choose who trains on what."""
@@ -196,12 +189,12 @@ class Federation:
         names = [self.names[client] for client in everybody]
         summaries = {}
         if coreset.asks:
-            self._tell("selecting", number, names)
+            self.told.selecting(number, names)
             for summary in self.backend.summarise(
                 opening.job(client, self.config.rounds) for client in everybody
             ):
                 summaries[summary.client] = summary
-                self._tell("summarised", self.names[summary.client])
+                self.told.summarised(self.names[summary.client])
             # Over a network some may not answer; who did not is not chosen for.
             everybody = [client for client in everybody if client in summaries]
             names = [self.names[client] for client in everybody]
@@ -222,68 +215,6 @@ class Federation:
             for client, summary in summaries.items()
         ]
         return Selection(number, summaries, choices, remembered, lines)
-
-    def _trained(
-        self, jobs: Iterator[ClientJob], invited: Invited, opening: Opening
-    ) -> tuple[RoundPart, Arrived | None]:
-        """Have the jobs done, and add up what comes here of them."""
-        config, state = self.config, opening.state
-        shares = config.aggregation.shares(opening.candidates, state.aggregation)
-        updates: Iterable[ClientUpdate] = self._healthy(self.backend.train(jobs), opening)
-        kept, sketches, lines = {}, {}, []
-        arrived, tokens = None, 0
-        if config.system is not None:
-            trained = list(updates)
-            # Trained here and now, though some arrive in a later round or never.
-            tokens = sum(update.tokens for update in trained)
-            arrived = self._arrived(trained, invited, opening)
-            updates = arrived.updates
-        accumulator = config.aggregation.start(state.adapter)
-        for update in updates:
-            counted = replace(update, held=opening.scope(update.client, self.side).held)
-            if shares is not None:
-                counted = replace(counted, share=shares[update.client])
-            accumulator = config.aggregation.accumulate(accumulator, counted)
-            if arrived is None:
-                tokens += update.tokens
-            if update.state:
-                kept[str(update.client)] = update.state
-            sketch = config.participation.sketch(update.update, config.seed)
-            if sketch is not None:
-                sketches[str(update.client)] = sketch
-            sent_bytes = opening.sent_bytes(update.client, self.side)
-            line = client_line(
-                opening.number, self.names[update.client], update, sent_bytes, config.training.figures
-            )
-            lines.append(line)
-            if arrived is not None:
-                lines[-1].update(arrived.clients.get(update.client, {}))
-            self._tell("client", lines[-1])
-        return RoundPart(accumulator, lines, kept, sketches, tokens), arrived
-
-    def _arrived(self, updates: Sequence[ClientUpdate], invited: Invited, opening: Opening) -> Arrived:
-        """Ask the simulated system what of a round's updates the server gets now."""
-        assert self.config.system is not None
-        sent = {client: opening.sent_bytes(client, self.side) for client in invited.everybody}
-        state, work = opening.state.system, self._asked_of(opening)
-        return self.config.system.arrive(invited, updates, sent, opening.candidates, work, state)
-
-    def _missing(self, arrived: Arrived | None, number: int) -> list[Line]:
-        """Return the lines of those that were asked and whose update is not used."""
-        gone = arrived.missing.items() if arrived is not None else ()
-        return [missing_line(number, self.names[client], client, figures) for client, figures in gone]
-
-    def _say_nobody(self, arrived: Arrived | None, number: int, invited: Invited, asked: int) -> None:
-        """Say why a round passes without an update: of those that were invited, so many were asked to train."""
-        system, why = self.config.system, ""
-        if system is not None and arrived is not None and (asked or not invited.training):
-            why = system.why_nobody(arrived)
-        if why:
-            log.warning("No update arrived in round %d: %s.", number, why)
-        elif not invited.everybody:
-            log.warning("Nobody that could be chosen was there in round %d.", number)
-        else:
-            log.warning("Nobody was left with anything to train on in round %d.", number)
 
     def _aggregated(self, accumulator: Any | None, state: RunState) -> Aggregated:
         """Return how far the adapter goes, and what the aggregation remembers; of nobody, the old."""
@@ -332,11 +263,6 @@ class Federation:
                 kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": summary.lasting}
         return kept
 
-    def _healthy(self, updates: Iterable[ClientUpdate], opening: Opening) -> Iterator[ClientUpdate]:
-        for update in updates:
-            self._refuse_diverged(update, opening.number)
-            yield update
-
     def _refuse_no_loss(self, client: int, loss: float, number: int) -> None:
         """Nobody can be chosen by what is no number."""
         if not math.isfinite(loss):
@@ -359,14 +285,6 @@ class Federation:
             for client, loss in opening.polled.items()
         ]
 
-    def _refuse_diverged(self, update: ClientUpdate, number: int) -> None:
-        """One NaN would spread to everybody's adapter for good; stop while the last round is still whole."""
-        if not math.isfinite(update.update.norm()):
-            raise ShepherdError(
-                f"Client '{self.names[update.client]}' diverged in round {number}: its update is not finite. "
-                f"Lower training.lr or set training.clip_norm; what was committed up to round {number - 1} is kept."
-            )
-
     def _at_server(self, step: Adapter, round: int) -> Adapter:
         """Apply the transforms' server side, last one first."""
         for number, transform in reversed(list(enumerate(self.config.transforms))):
@@ -374,10 +292,6 @@ class Federation:
         return step
 
     def _commit(self, state: RunState, lines: list[Line]) -> RunState:
-        committed: RunState = self.commit(state, lines)
-        self._tell("committed", committed, lines)
+        committed = self.commit(state, lines)
+        self.told.committed(committed, lines)
         return committed
-
-    def _tell(self, what: str, *news: Any) -> None:
-        for observer in self.observers:
-            getattr(observer, what)(*news)

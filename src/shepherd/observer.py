@@ -63,3 +63,50 @@ class Selection:
     choices: Mapping[int, Any]
     state: Tree
     lines: list[Line]
+
+
+class Observers(Observer):
+    """Tells several what it hears, in their order."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.observers = observers
+
+    def started(self, state: RunState, rounds: int) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.started(state, rounds)
+
+    def selecting(self, round: int, clients: Sequence[str]) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.selecting(round, clients)
+
+    def summarised(self, client: str) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.summarised(client)
+
+    def chosen(self, selection: Selection) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.chosen(selection)
+
+    def cohort(self, round: int, clients: Sequence[str]) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.cohort(round, clients)
+
+    def client(self, line: Line) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.client(line)
+
+    def lost(self, round: int, client: str, reason: str) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.lost(round, client, reason)
+
+    def committed(self, state: RunState, lines: Sequence[Line]) -> None:
+        """Pass it on."""
+        for observer in self.observers:
+            observer.committed(state, lines)

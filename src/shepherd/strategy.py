@@ -25,7 +25,7 @@ class Strategy(Settings):
 
     #: Of settings for the same thing, which one goes when the other is given on top of a preset.
     instead: ClassVar[Mapping[str, str]] = {}
-    #: Fields that mean something else in every other algorithm: neither takes over the other's, in whose place it comes.
+    #: Fields that mean something else in every other algorithm, so that neither takes over the other's.
     of_its_own: ClassVar[frozenset[str]] = frozenset()
 
     name: str = ""

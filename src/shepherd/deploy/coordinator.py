@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,11 @@ from shepherd.deploy.shared import digest, shared_config
 from shepherd.deploy.wire import Envelope, declared
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.evaluate import DueEvaluation
-from shepherd.federation import Federation
+from shepherd.federation import Evaluate, Federation
 from shepherd.metrics import Line
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
-from shepherd.observer import Observer
+from shepherd.observer import Observer, Observers
 from shepherd.preparation import evaluator_of, load_model
 from shepherd.run_directory import RunDirectory
 from shepherd.runs import Run
@@ -46,7 +46,6 @@ from shepherd.trackers import start_trackers
 from shepherd.tree import Tree
 
 log = logging.getLogger(__name__)
-Evaluate = Callable[[Adapter, int, Tree], Line | None]
 
 
 @dataclass(frozen=True)
@@ -165,10 +164,6 @@ class Coordinator:
         number = 1 if state is None else state.round + 1
         check_fits({"told": rule.told(known), "residual": rule.residual(known)}, number, told)
 
-    def _lost(self, round: int, site: str, reason: str) -> None:
-        for observer in self.observers:
-            observer.lost(round, site, reason)
-
     def _patience(self, seconds: float, enough_share: float = 1.0) -> Patience:
         return Patience(seconds, self.settings.attempts, enough_share, self.poll_s)
 
@@ -181,7 +176,7 @@ class Coordinator:
             side=ClientSide.of(self.config),
             patience=self._patience(self.settings.round_timeout_s, self.settings.enough_share),
             minimum_updates=self.settings.minimum_updates,
-            lost=self._lost,
+            lost=Observers(self.observers).lost,
             refused=members.refused,
             plausible=Plausible(self.config, members.sizes),
             members=members.sites,
