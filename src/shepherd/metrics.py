@@ -1,4 +1,4 @@
-"""The lines of metrics.jsonl that the round loop writes: one a client, one a selection, one a round.
+"""The lines of metrics.jsonl that the round loop writes: one a client, one a selection, one a round, one an evaluation.
 
 Every figure has its unit in its name, and what depends on the machine stands apart, under ``machine``.
 """
@@ -14,6 +14,7 @@ from shepherd.messages import ClientSummary, ClientUpdate
 from shepherd.tree import to_bytes
 
 Line = dict[str, Any]
+_HIGHEST_EXPONENT = 700.0  # of which float64 has the exponential
 _SUMMED = ("selected", "examples", "tokens", "response_tokens", "steps", "bytes_up", "bytes_down")
 
 
@@ -74,6 +75,25 @@ def client_line(
 def missing_line(round: int, client: str, number: int, figures: Mapping[str, Any]) -> Line:
     """Say what became of a client of a simulated system whose update is not used; its bytes crossed all the same."""
     return {"round": round, "scope": "missing", "client": client, "number": number, **figures}
+
+
+def global_line(round: int, loss: float, examples: int, tokens: int, figures: Mapping[str, Any]) -> Line:
+    """Say how everybody's adapter does after a round on what is held out, and what else was measured there.
+
+    Parameters
+    ----------
+    round : int
+        How many rounds it has seen.
+    loss : float
+        Nats per response token.
+    examples, tokens : int
+        What it was measured on; response tokens.
+    figures : mapping
+        What else is said of it.
+    """
+    perplexity = math.exp(min(loss, _HIGHEST_EXPONENT))
+    measured = {"loss": loss, "perplexity": perplexity, "examples": examples, "tokens": tokens}
+    return {"round": round, "scope": "global", **measured, **figures}
 
 
 def mean_of(name: str, clients: Sequence[Line], over: str = "examples") -> float | None:

@@ -6,7 +6,6 @@ The round loop, the strategies, the run directory and its checkpoints are the si
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from shepherd.deploy.wire import Envelope, declared
 from shepherd.errors import ShepherdError
 from shepherd.evaluation.evaluate import DueEvaluation
 from shepherd.federation import Evaluate, Federation
-from shepherd.metrics import Line
+from shepherd.metrics import Line, global_line
 from shepherd.model.adapted import AdaptedModel
 from shepherd.model.adapter import Adapter
 from shepherd.observer import Observer, Observers
@@ -277,16 +276,11 @@ def _line(round: int, found: dict[str, Evaluation], began: float) -> Line:
         )
     tokens = sum(one.tokens for one in found.values())
     loss = sum(one.loss * one.tokens for one in found.values()) / max(1, tokens)
-    return {
-        "round": round,
-        "scope": "global",
-        "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),
-        "examples": sum(one.examples for one in found.values()),
-        "tokens": tokens,
+    figures = {
         "loss_by_client": {name: one.loss for name, one in found.items()},
         "machine": {"seconds": time.perf_counter() - began},
     }
+    return global_line(round, loss, sum(one.examples for one in found.values()), tokens, figures)
 
 
 def own_holdout(config: RunConfig) -> Instructions | None:

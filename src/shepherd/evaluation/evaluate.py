@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from shepherd.data.instructions import Instructions
 from shepherd.evaluation.generation import greedy_answers
 from shepherd.evaluation.preferences import HeldOutPairs
 from shepherd.evaluation.rouge import rouge_l
+from shepherd.metrics import global_line
 from shepherd.model.adapter import Adapter
 from shepherd.model.batch import load
 from shepherd.model.losses import example_losses
@@ -116,16 +116,11 @@ class Evaluator:
         model.write(adapter)
         loaded = load(self.examples, range(len(self.examples)))
         losses = example_losses(model, loaded, self.config.batch_tokens)
-        line: dict[str, Any] = {
-            "round": round,
-            "scope": "global",
-            "loss": losses.mean,
-            "perplexity": math.exp(min(losses.mean, 700.0)),
-            "examples": len(self.examples),
-            "tokens": int(losses.labels.sum()),
+        figures = {
             "loss_by_category": losses.by_group(self.categories),
             **(self.pairs.figures(model, losses) if self.pairs else {}),
         }
+        line = global_line(round, losses.mean, len(self.examples), int(losses.labels.sum()), figures)
         answers: list[dict[str, Any]] = []
         if self.config.rouge_due(round, rounds):
             answers = self.answer(model, np.arange(len(self.examples)), round)
