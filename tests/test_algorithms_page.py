@@ -10,20 +10,21 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from pydantic import BaseModel
 
-from shepherd.config import RunConfig
+from shepherd.config import DataConfig, RunConfig
+from shepherd.simulation import Synchronous
 from shepherd.strategy import OneOf
 from shepherd.training import Engine
 
+#: Choices within a section, and the section that names what they offer.
+WITHIN = {"correction": "training", "holdout": "allocation", "devices": "system", "availability": "system"}
 PAGE = (Path(__file__).parents[1] / "docs" / "algorithms.md").read_text()
-#: FedIT's first component and FedHDS's have pages of their own.
-ELSEWHERE = {"allocation", "coreset"}
 
 
 def choices(kind: type[BaseModel]) -> Iterator[tuple[str, OneOf]]:
     """Yield the sections of a config that are a choice, with the choice."""
     for section, hint in get_type_hints(kind, include_extras=True).items():
         found = list(choices_in(hint))
-        if found and section not in ELSEWHERE:
+        if found:
             yield section, found[0]
 
 
@@ -38,13 +39,14 @@ def choices_in(hint: Any) -> Iterator[OneOf]:
     ("section", "name"),
     [
         (section, str(algorithm.model_fields["name"].default))
-        for kind in (RunConfig, Engine)
+        for kind in (RunConfig, Engine, DataConfig, Synchronous)
         for section, choice in choices(kind)
         for algorithm in choice.classes
     ],
 )
 def test_the_page_names_it_in_its_section(section: str, name: str) -> None:
-    heading = "training" if section == "correction" else section
-    part = re.search(rf"^## `{heading}`.*?(?=^## |\Z)", PAGE, flags=re.DOTALL | re.MULTILINE)
+    part = re.search(
+        rf"^## `{WITHIN.get(section, section)}`.*?(?=^## |\Z)", PAGE, flags=re.DOTALL | re.MULTILINE
+    )
     assert part is not None
     assert f"`{name}`" in part[0]

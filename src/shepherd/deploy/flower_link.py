@@ -1,7 +1,7 @@
 """The coordinator's end of Flower: this process acts as the ServerApp of a run, and is told who is connected.
 
-Flower has no public way to run a ServerApp in one's own process, so private names of release 1.41 are used here and in
-`flower_worker`, and nowhere else but where the two processes are started.
+Flower has no public way to run a ServerApp in one's own process, so private names of release 1.41 are used, here and in
+the few modules that docs/architecture.md names and a test holds it to.
 """
 
 from __future__ import annotations
