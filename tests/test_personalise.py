@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,44 @@ def test_what_is_done_is_not_done_again(
     first = list(personaliser.scores([1]))
     monkeypatch.setattr(Personaliser, "_own_model", lambda *_: pytest.fail("it was made again"))
     assert list(personaliser.scores([1])) == first
+
+
+def test_an_adapter_that_was_damaged_is_made_anew(
+    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    personaliser = finished(tiny_base, tmp_path, personalisation="fine_tune")
+    first = list(personaliser.scores([1, 2, 3]))
+    files = [personaliser.folder / name / "adapter" / "adapter_model.safetensors" for name in "123"]
+    whole = [file.read_bytes() for file in files]
+    files[0].write_bytes(whole[0][:-9])
+    files[1].unlink()
+    untouched = files[2].stat().st_mtime_ns
+    assert list(personaliser.scores([1, 2, 3])) == first
+    assert [file.read_bytes() for file in files] == whole
+    assert files[2].stat().st_mtime_ns == untouched
+    assert [record.message for record in caplog.records if "made anew" in record.message] == [
+        f"{files[0]} is damaged; it is made anew.",
+        f"{files[1]} is gone; it is made anew.",
+    ]
+
+
+def test_a_score_of_an_older_shepherd_is_read_and_its_adapter_kept(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    personaliser = finished(tiny_base, tmp_path, personalisation="fine_tune")
+    (first,) = personaliser.scores([1])
+    file = personaliser.folder / "1" / "score.json"
+    old = {k: v for k, v in json.loads(file.read_text()).items() if k not in ("of_pairs", "weights_sha256")}
+    file.write_text(json.dumps(old))
+    monkeypatch.setattr(Personaliser, "_own_model", lambda *_: pytest.fail("it was made again"))
+    assert list(personaliser.scores([1])) == [replace(first, weights_sha256=None)]
+
+
+@pytest.mark.parametrize("clients", ["", " ", "1,,2", ","])
+def test_clients_without_a_name_are_refused(shepherd: Any, clients: str, tmp_path: Path) -> None:
+    code, _, errors = shepherd("personalise", tmp_path / "no-run", "--clients", clients)
+    assert code == 2
+    assert f"--clients is '{clients}', which leaves a name empty; give names separated by commas" in errors
 
 
 def test_a_run_without_anything_personal_is_refused(tiny_base: Path, tmp_path: Path) -> None:

@@ -346,3 +346,44 @@ def test_the_end_says_which_command_pairs_the_seeds(shepherd: Callable[..., Any]
     code, printed, _ = shepherd(*shlex.split(said))
     assert code == 0
     assert "Difference in loss to rank-2, paired by seed" in printed
+
+
+@pytest.mark.usefixtures("instant")
+def test_the_end_says_how_clients_own_adapters_are_tested(shepherd: Callable[..., Any], config: str) -> None:
+    swept = ("sweep", config, "personalisation={name: fine_tune, epochs: 1},{name: fine_tune, epochs: 2}")
+    code, printed, _ = shepherd(*swept, "data.own_test=0.25")
+    assert code == 0
+    (said,) = re.findall(r"^Clients' own adapters, of which this .*: shepherd (.*)$", printed, re.MULTILINE)
+    command, run = shlex.split(said)
+    assert command == "personalise"
+    assert (Path(run) / "config.yaml").is_file()
+    _, printed, _ = shepherd("sweep", config, "adapter.rank=2,1", "--name", "plain")
+    assert "own adapters" not in printed
+
+
+@pytest.mark.usefixtures("instant")
+def test_what_a_line_cannot_say_stands_below(config: str) -> None:
+    plan = plan_sweep(config, ["adapter.rank=1,2"])
+    assert _run(plan)[0] == {}
+    first = plan.cells[0].config.run.directory
+    environment = json.loads((first / "environment.json").read_text())
+    own = {"adapter": {"own_parameters": 64}}
+    (first / "environment.json").write_text(json.dumps(environment | own))
+    trained, tested = (json.loads(line) for line in (first / "metrics.jsonl").read_text().splitlines())
+    lines = [
+        trained | {"simulated_clock_hours": 2.0},
+        tested | {"preference_accuracy": 0.75, "preference_margin": 0.5},
+    ]
+    (first / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_results(plan)
+    written = (plan.folder / "table.md").read_text()
+    assert (
+        "| rank | Seeds | Loss | Pairs right | Margin | Examples | Time | Simulated time | Up | Down |"
+        in written
+    )
+    assert "| 1 | 1 | 3.100 | 0.750 | 0.500 | 0 | 2.0 s | 2 h 0 min |" in written
+    assert "Never marked as best: rank=1, of which parts are each client's own" in written
+    assert "which is not what it minimises" in written
+    one, two = csv.DictReader((plan.folder / "table.csv").read_text().splitlines())
+    assert (one["simulated_hours_mean"], one["preference_accuracy_mean"]) == ("2.0", "0.75")
+    assert two["simulated_hours_mean"] == two["preference_margin_mean"] == ""

@@ -35,6 +35,11 @@ class PersonalScore:
     has_own : bool
         Whether the client has come to an adapter of its own; where that happens in the rounds, who never took part in
         one has everybody's.
+    of_pairs : bool
+        Whether it was trained on pairs of answers; then the losses are those of the chosen ones, which is not what
+        training on pairs minimises.
+    weights_sha256 : str, optional
+        Of the file that PEFT loads the adapter from, as it was written; None where an older Shepherd wrote it.
     """
 
     client: str
@@ -48,6 +53,8 @@ class PersonalScore:
     unseen_weight: float | None = None
     peft_weight: float | None = None
     has_own: bool = True
+    of_pairs: bool = False
+    weights_sha256: str | None = None
 
     @property
     def own_change(self) -> float | None:

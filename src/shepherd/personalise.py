@@ -7,16 +7,20 @@ A personal model that is better on its own examples and worse on unseen ones has
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from hashlib import file_digest
+from pathlib import Path
 
 import torch
 
 from shepherd.client import ClientSide, own_adapter
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
-from shepherd.model.adapter import Adapter
+from shepherd.model.adapter import WEIGHTS_FILE, Adapter
 from shepherd.model.batch import Example, load
+from shepherd.model.pairs import ACCURACY
 from shepherd.opening import Opening
 from shepherd.participation import Candidates
 from shepherd.personal_scores import PersonalScore, client_folder, personal_folder, read_scores, write_score
@@ -27,6 +31,8 @@ from shepherd.runs import Run
 from shepherd.state import RunState
 from shepherd.training import LocalTask, Training
 from shepherd.tree import Tree
+
+log = logging.getLogger(__name__)
 
 
 class Personaliser:
@@ -72,20 +78,32 @@ class Personaliser:
         return self._prepared.dealt.allocated.number_of(name)
 
     def scores(self, clients: Sequence[int]) -> Iterator[PersonalScore]:
-        """Yield the score of each client; what was done before is not done again."""
+        """Yield the score of each client; what was done before, and is still whole, is not done again."""
         done = {score.client: score for score in read_scores(self.run.directory)}
         for client in clients:
             name = self.clients[client]
-            if name not in done:
+            if name not in done or not self._is_whole(done[name]):
                 done[name] = self._score(client)
             yield done[name]
+
+    def _is_whole(self, score: PersonalScore) -> bool:
+        """Say whether a client's adapter is the one that was tested; a warning says where it is not."""
+        file = self._directory(score.client).adapter / WEIGHTS_FILE
+        if file.is_file() and score.weights_sha256 in (None, _sha256(file)):
+            return True
+        log.warning("%s is %s; it is made anew.", file, "damaged" if file.exists() else "gone")
+        return False
+
+    def _directory(self, name: str) -> RunDirectory:
+        """Return where one client's adapter is kept, in a folder of its own."""
+        return RunDirectory(client_folder(self.run.directory, name))
 
     def _score(self, client: int) -> PersonalScore:
         """Make one client's own adapter, keep it as PEFT reads it, and test it."""
         model, state, residual = self._prepared.model, self._state, self._opening.residual
         model.rest_on(residual)
         own = self._own_model(client)
-        directory = RunDirectory(client_folder(self.run.directory, self.clients[client]))
+        directory = self._directory(self.clients[client])
         beneath = residual if own.beneath is None else own.beneath
         directory.write_adapter(own.adapter, model.peft_config(), beneath, model.exported(own.adapter))
         everybodys, unseen = OwnModel(adapter=state.adapter), self._unseen
@@ -107,6 +125,8 @@ class Personaliser:
             unseen_weight=on_unseen.weight,
             peft_weight=own.weight,
             has_own=self._has_own(client),
+            of_pairs=ACCURACY in self.config.training.figures,
+            weights_sha256=_sha256(directory.adapter / WEIGHTS_FILE),
         )
         write_score(self.run.directory, score)  # after the adapter: what has a score is done
         return score
@@ -155,6 +175,11 @@ class Personaliser:
     def _unseen(self) -> list[Example]:
         examples = self._prepared.evaluator.examples
         return load(examples, range(len(examples)))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _refuse_impersonal(config: RunConfig) -> None:

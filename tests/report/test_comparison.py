@@ -135,6 +135,69 @@ def test_many_models_are_shown_in_parts_that_fit_without_breaking_a_word(
         assert width < 80 or max(sizes) - min(sizes) <= 1
 
 
+def test_who_keeps_parts_is_named_and_never_the_best(comparison: Comparison) -> None:
+    reference, *_, pooled = comparison.rows
+    untold = replace(pooled, label="fs", keeps_own_parts=True)
+    table = comparison_table(Comparison([*comparison.rows[:-1], untold]))
+    assert "Never marked as best: fs, of which parts are each client's own" in str(table.caption)
+    for heading in ("Loss", "Best (round)", "Perplexity"):
+        assert not _bold([*comparison.rows[:-1], untold], heading)[-1]
+    assert _bold([reference, comparison.rows[1], untold], "Loss") == [True, False, False]
+    # one that prints like the best is not marked either
+    assert (
+        _bold([reference, comparison.rows[1], replace(reference, keeps_own_parts=True)], "Loss")[2] is False
+    )
+    by_category = category_table(Comparison([*comparison.rows[:-1], untold]))
+    assert not any(getattr(cell, "style", "") == "bold" for cell in by_category.columns[-1].cells)
+    caption = str(comparison_table(Comparison([untold, *comparison.rows])).caption)
+    assert "A ratio above 1" not in caption
+    assert "Never marked" not in str(comparison_table(comparison).caption)
+
+
+def test_whether_parts_are_clients_own_is_read_from_the_run(run: Path) -> None:
+    record = read_record(run)
+    assert not compare([record]).rows[0].keeps_own_parts
+    own = replace(record, environment=record.environment | {"adapter": {"own_parameters": 64}})
+    untuned = own.as_untuned()
+    assert untuned is not None
+    assert [row.keeps_own_parts for row in compare([own, untuned]).rows] == [True, False]
+
+
+def test_held_out_pairs_have_columns(run: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    plain = read_record(run)
+    figures = {"preference_accuracy": 0.75, "preference_margin": 0.125}
+    pairs = read_record(make_run(tmp_path / "dpo"))
+    pairs = replace(pairs, metrics=[*pairs.metrics, {**pairs.final, **figures}])
+    assert "Pairs right" not in _headings(comparison_table(compare([plain])))
+    other = replace(
+        pairs, label="less", metrics=[*pairs.metrics, {**pairs.final, "preference_accuracy": 0.5}]
+    )
+    rows = compare([plain, pairs, other]).rows
+    table = comparison_table(Comparison(rows))
+    assert [str(cell) for cell in table.columns[_headings(table).index("Pairs right")].cells] == [
+        *("–", "0.750", "0.500")
+    ]
+    assert _bold(rows, "Pairs right") == [False, True, False]
+    assert _bold(rows, "Margin") == [False] * 3
+    assert "The loss of a run with training.name=dpo is that of the chosen answers," in str(table.caption)
+    assert "dpo" not in str(comparison_table(compare([plain])).caption)
+    _, line, _ = csv.DictReader(io.StringIO(to_csv(Comparison(rows))))
+    assert (line["preference_accuracy"], line["preference_margin"]) == ("0.75", "0.125")
+
+
+def test_simulated_time_is_a_cost(comparison: Comparison) -> None:
+    assert "Simulated time" not in _headings(cost_table(comparison))
+    reference, *others = comparison.rows
+    table = cost_table(Comparison([replace(reference, simulated_hours=1.5), *others]))
+    place = _headings(table).index("Simulated time")
+    assert [str(cell) for cell in table.columns[place].cells] == ["1 h 30 min", *["–"] * 4]
+    assert "Simulated time: that of the whole run" in str(table.caption)
+
+
+def _headings(table: Table) -> list[str]:
+    return [str(column.header) for column in table.columns]
+
+
 def test_a_run_without_rouge_or_categories_still_compares(comparison: Comparison) -> None:
     bare = Comparison(
         [

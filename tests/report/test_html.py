@@ -138,3 +138,15 @@ def test_a_run_of_sites_says_nothing_of_an_allocation(run: Path) -> None:
     text = " ".join(Page(write_report(run).read_text()).text.split())
     assert "on 1,200 instructions from 3 sites. In each" in text
     assert "(allocation" not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_ratios_to_a_run_that_keeps_clients_parts_are_not_explained(run: Path) -> None:
+    said = "above 1, the federated model is the better one"
+    assert said in " ".join(_page(run).text.split())
+    environment = json.loads((run / "environment.json").read_text())
+    own = {"adapter": {"own_parameters": 64}}
+    (run / "environment.json").write_text(json.dumps(environment | own))
+    text = " ".join(_page(run).text.split())
+    assert said not in text
+    assert "Never marked as best: federated, of which parts are each client's own" in text

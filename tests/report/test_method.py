@@ -43,6 +43,22 @@ def test_capacities_are_said_by_their_ranks(tiers: list[dict[str, Any]], said: s
     assert held(resolved(capacity={"name": "tiers", "tiers": tiers}, aggregation="hetlora")) == said
 
 
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([3], ", rank 8, in layer 3,"),
+        ([5, 2], ", rank 8, in layers 2 and 5,"),
+        ([4, 5, 6, 7], ", rank 8, in layers 4 to 7,"),
+        ([0, 2, 3, 4], ", rank 8, in layers 0, 2, 3 and 4,"),
+    ],
+)
+def test_the_layers_that_have_an_adapter_are_said(layers: list[int], said: str) -> None:
+    config = parse_config({"adapter": {"name": "lora", "rank": 8, "layers": layers}}).resolved()
+    assert held(config) == said
+    capacity = {"capacity": {"name": "tiers", "tiers": [{"share": 0.5, "rank": 2}, {"share": 0.5}]}}
+    assert held(config | capacity) == said.replace("rank 8", "ranks 2 and 8")[:-1] + " (capacity: tiers),"
+
+
 def test_capacities_that_a_file_gives_are_said_by_the_largest() -> None:
     config = resolved() | {"capacity": {"name": "file", "path": "clients.csv"}}
     assert held(config) == ", ranks up to 8 (capacity: file),"

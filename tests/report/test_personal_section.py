@@ -12,9 +12,9 @@ from shepherd.report.personal_section import personal_figure, personal_section
 from shepherd.report.record import read_record
 
 
-def score(client: str, own: float | None, has_own: bool = True) -> PersonalScore:
+def score(client: str, own: float | None, **others: bool) -> PersonalScore:
     shared = None if own is None else 4.0
-    return PersonalScore(client, 30, 0 if own is None else 8, shared, own, 4.0, 3.9, has_own=has_own)
+    return PersonalScore(client, 30, 0 if own is None else 8, shared, own, 4.0, 3.9, **others)
 
 
 def text(run: Path) -> str:
@@ -59,3 +59,16 @@ def test_of_many_the_first_are_named(run: Path) -> None:
         write_score(run, score(f"{client:02d}", 4.0, has_own=False))
     write_score(run, score("x", 3.0))
     assert "18, 19 and 10 more)." in text(run)
+
+
+def test_of_adapters_trained_on_pairs_none_is_the_better_one(run: Path) -> None:
+    for one in (score("a", 3.5, of_pairs=True), score("b", 4.1, of_pairs=True)):
+        write_score(run, one)
+    said = text(run)
+    assert "Trained on pairs: the loss is that of the chosen answers, which is not what" in said
+    assert "Its own adapter has the lower loss for 50.0 % of the clients on their own test" in said
+    own = said[said.index("Clients' own adapters Every client's") :]
+    assert "better" not in own[: own.index("Before and after")]
+    section = personal_section(read_record(run))
+    assert section is not None
+    assert not any(cell.bold for row in section["summary"].rows for cell in row)

@@ -333,6 +333,55 @@ def test_unfinished_runs_and_other_bases_are_pointed_out(records: list[Record]) 
     assert "base models differ" in caption
 
 
+def test_a_method_that_keeps_parts_is_named_and_never_better(records: list[Record]) -> None:
+    losses = {"a": [3.0, 3.2, 3.1], "b": [2.8, 3.01, 2.88], "c": [3.1, 3.1, 3.1]}
+    made = _many(records, losses)
+    own = {"adapter": {"own_parameters": 64}}
+    made[3:6] = [replace(record, environment=record.environment | own) for record in made[3:6]]
+    comparison = compare_over_seeds(made)
+    table = seeds_table(comparison)
+    assert "Never marked as best: b, of which parts are each client's own" in str(table.caption)
+    bold = {str(column.header): [getattr(c, "style", "") for c in column.cells] for column in table.columns}
+    assert bold["Loss"] == ["", "", ""]  # the others' means print alike
+    assert [line.verdict for line in paired_lines(comparison, "loss")] == ["–", "≈"]
+    against = compare_over_seeds([*made[3:6], *made[:3]])
+    assert [line.verdict for line in paired_lines(against, "loss")] == ["–"]
+
+
+def test_held_out_pairs_have_columns_and_differences(records: list[Record]) -> None:
+    def told(record: Record, right: float) -> Record:
+        last = {**record.final, "preference_accuracy": right, "preference_margin": right / 4}
+        return replace(record, metrics=[*record.metrics, last])
+
+    shares = [0.5, 0.52, 0.51, 0.8, 0.83, 0.82]
+    comparison = compare_over_seeds([told(*pair) for pair in zip(records, shares, strict=True)])
+    assert _cells(comparison, "Pairs right") == ["0.510 ± 0.010", "0.817 ± 0.015"]
+    assert _cells(comparison, "Margin") == ["0.128 ± 0.003", "0.204 ± 0.004"]
+    assert "which is not what it minimises" in str(seeds_table(comparison).caption)
+    assert [line.verdict for line in paired_lines(comparison, "preference_accuracy")] == ["better"]
+    titles = [str(table.title) for table in paired_tables(comparison)]
+    assert titles[-1] == "Difference in pairs right to fedit, paired by seed"
+    _, line = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert float(line["preference_accuracy_mean"]) == pytest.approx(statistics.mean(shares[3:]))
+    assert float(line["preference_accuracy_difference_mean"]) == pytest.approx(0.92 / 3)
+
+
+def test_simulated_time_is_a_cost(records: list[Record], make_seed: MakeSeed) -> None:
+    def timed(record: Record, hours: float) -> Record:
+        lines = [
+            {**line, "simulated_clock_hours": hours * line["round"]} if line["scope"] == "round" else line
+            for line in record.metrics
+        ]
+        return replace(record, metrics=lines)
+
+    simulated = [timed(record, hours) for record, hours in zip(records[:2], (0.25, 0.5), strict=True)]
+    comparison = compare_over_seeds([*simulated, make_seed("fedit", 0, name="fedit-0/baselines/centralised")])
+    assert _cells(comparison, "Simulated time", -1) == ["3 h 0 min", "–"]  # of 8 rounds 2 hours, and 4
+    assert "Simulated time: that of the whole run" in str(costs_table(comparison).caption)
+    line, _ = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert float(line["simulated_hours_mean"]) == 3.0
+
+
 def _with_losses(record: Record, loss: float) -> Record:
     return replace(record, metrics=[*record.metrics, {**record.final, "loss": loss}])
 

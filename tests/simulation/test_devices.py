@@ -91,7 +91,9 @@ def test_files_of_devices_are_refused_by_their_line(
 
 def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "devices.csv"
-    with pytest.raises(ShepherdError, match=r"Cannot read .*devices.csv: No such file.*; check system.devices.path"):
+    with pytest.raises(
+        ShepherdError, match=r"Cannot read .*devices.csv: No such file.*; check system.devices.path"
+    ):
         DeviceFile(path=str(path)).check(NAMES)
     path.write_text(",".join(PROFILE_COLUMNS) + "\n")
     with pytest.raises(ShepherdError, match=r"holds no row; give at least one with the columns flops, "):

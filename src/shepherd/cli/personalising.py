@@ -8,6 +8,7 @@ import typer
 
 from shepherd.cli import terminal
 from shepherd.cli.options import FormOption, OutputOption, RunArgument
+from shepherd.errors import ShepherdError
 
 
 @terminal.app.command()
@@ -34,9 +35,10 @@ def personalise(
     from shepherd.runs import load_run
 
     form = form_of(form, output)
+    names = None if clients is None else _names(clients)
     personaliser = Personaliser(load_run(run))
-    names = [name.strip() for name in clients.split(",")] if clients else []
-    wanted = [personaliser.number_of(name) for name in names] or range(len(personaliser.clients))
+    everybody = range(len(personaliser.clients))
+    wanted = everybody if names is None else [personaliser.number_of(name) for name in names]
     scores = list(
         track(
             personaliser.scores(wanted),
@@ -54,3 +56,13 @@ def personalise(
     tables = personal_tables(scores)
     document = Document("Clients' own adapters", tables, to_csv(scores))
     show(form, output, "The scores are", lambda: tables, lambda: document)
+
+
+def _names(clients: str) -> list[str]:
+    names = [name.strip() for name in clients.split(",")]
+    if not all(names):
+        raise ShepherdError(
+            f"--clients is '{clients}', which leaves a name empty; give names separated by commas, or no --clients for "
+            "everybody's adapters."
+        )
+    return names

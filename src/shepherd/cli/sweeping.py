@@ -81,6 +81,11 @@ def _run(plan: Plan, form: str, output: Path | None) -> None:
         if results.can_be_paired:
             paired = "Differences paired by seed, without what the hold-outs differ in"
             say_beside(form, output, f"{paired}: {results.pairing_command}")
+        if results.with_own:
+            personal = (
+                "Clients' own adapters, of which this table says nothing, are made and tested run by run"
+            )
+            say_beside(form, output, f"{personal}: {results.personalising_command}")
         say_beside(form, output, f"Table and picture are in {plan.folder}: table.md, table.csv, {PICTURE}")
     if failures:
         first = next(iter(failures.values()))

@@ -40,6 +40,11 @@ class Row:
         What the clients sent, and what they were sent; None of a baseline, which sends nothing.
     simulated_hours, hours_to_target : float, optional
         On the clock of simulated devices, all of the run, and until the comparison's `target`.
+    preference_accuracy, preference_margin : float, optional
+        Of the last evaluation, where pairs of answers are held out: the share whose chosen answer is preferred, and by
+        how many nats.
+    keeps_own_parts : bool
+        Whether parts of the adapter are each client's own, so that the figures say nothing of what clients learnt.
     loss_by_category, rouge_l_by_category : dict
         The last evaluation by category of instruction.
     """
@@ -59,6 +64,9 @@ class Row:
     bytes_down: int | None = None
     simulated_hours: float | None = None
     hours_to_target: float | None = None
+    preference_accuracy: float | None = None
+    preference_margin: float | None = None
+    keeps_own_parts: bool = False
     loss_by_category: dict[str, float] = field(default_factory=dict)
     rouge_l_by_category: dict[str, float] = field(default_factory=dict)
 
@@ -113,6 +121,11 @@ class Comparison:
     def has_rouge(self) -> bool:
         """Whether any model's answers were scored."""
         return any(row.rouge_l is not None for row in self.rows)
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether any model was tested on pairs of answers."""
+        return any(row.preference_accuracy is not None for row in self.rows)
 
 
 def compare(records: Sequence[Record]) -> Comparison:
@@ -193,6 +206,9 @@ def _row(record: Record, label: str, reference: Metric, target: float | None) ->
         bytes_down=record.bytes_down if record.sends else None,
         simulated_hours=max(clock(record).values(), default=None),
         hours_to_target=None if target is None else hours_to(record, target),
+        preference_accuracy=final.get("preference_accuracy"),
+        preference_margin=final.get("preference_margin"),
+        keeps_own_parts=record.keeps_own_parts,
         loss_by_category=dict(final.get("loss_by_category") or {}),
         rouge_l_by_category=dict(final.get("rouge_l_by_category") or {}),
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
 from shepherd.report.comparison import Comparison, Row
-from shepherd.report.tables import Cells, Column, cells_of, csv_text, line_table, table_of_cells
+from shepherd.report.footnotes import own_parts_note, preferences_note
+from shepherd.report.simulated_time import simulated_duration
+from shepherd.report.tables import Cells, Column, cells_of, csv_text, line_table, ranked, table_of_cells
 from shepherd.units import duration, fixed, size, whole
 
+SIMULATED_TIME = "Simulated time"
+SIMULATED_CAPTION = f"{SIMULATED_TIME}: that of the whole run, on the clock of simulated devices."
 COST_CAPTION = "Time: the rounds' wall-clock time. Up, Down: what clients sent, and what they were sent."
 
 
@@ -31,7 +35,20 @@ def _columns(comparison: Comparison) -> list[Column[Row]]:
             Column("ROUGE-L", lambda row: row.rouge_l, lambda row: fixed(row.rouge_l), max),
             Column("Ratio", lambda row: row.relative_rouge_l, lambda row: fixed(row.relative_rouge_l)),
         ]
-    return columns
+    if comparison.has_preferences:
+        columns += [
+            Column("Pairs right", lambda row: row.preference_accuracy, _pairs_right, max),
+            Column("Margin", lambda row: row.preference_margin, lambda row: fixed(row.preference_margin)),
+        ]
+    return [_ranked(column) for column in columns]
+
+
+def _ranked(column: Column[Row]) -> Column[Row]:
+    return ranked(column, lambda row: not row.keeps_own_parts)
+
+
+def _pairs_right(row: Row) -> str:
+    return fixed(row.preference_accuracy)
 
 
 def _cost_columns(comparison: Comparison) -> list[Column[Row]]:
@@ -40,13 +57,23 @@ def _cost_columns(comparison: Comparison) -> list[Column[Row]]:
         Column("Up", lambda row: row.bytes_up, lambda row: size(row.bytes_up)),
         Column("Down", lambda row: row.bytes_down, lambda row: size(row.bytes_down)),
     ]
+    if _is_simulated(comparison):
+        columns.insert(1, Column(SIMULATED_TIME, lambda row: row.simulated_hours, _simulated_time))
     if comparison.target is not None:
         columns.append(Column("Time to loss", lambda row: row.hours_to_target, _time_to_target, min))
     return columns
 
 
+def _is_simulated(comparison: Comparison) -> bool:
+    return any(row.simulated_hours is not None for row in comparison.rows)
+
+
+def _simulated_time(row: Row) -> str:
+    return simulated_duration(row.simulated_hours)
+
+
 def _time_to_target(row: Row) -> str:
-    return duration(None if row.hours_to_target is None else 3600 * row.hours_to_target)
+    return simulated_duration(row.hours_to_target)
 
 
 def _best_loss(row: Row) -> str:
@@ -55,21 +82,25 @@ def _best_loss(row: Row) -> str:
 
 def comparison_table(comparison: Comparison) -> Table:
     """Return the overall comparison for a terminal of 100 columns; the best of each column is bold."""
-    reference = comparison.reference.label
-    caption = f"Loss in nats per response token. A ratio above 1: {reference} is the better one."
-    if any(row.fairness for row in comparison.rows):
-        caption += (
-            " Worst group, Spread: the highest loss of a category, and the standard deviation over them."
-        )
-    if comparison.several_bases:
-        caption += " The base models differ: their losses compare only if their tokenizers are the same."
-    title = "The models on the held-out questions"
+    title, caption = "The models on the held-out questions", " ".join(_caption(comparison))
     return line_table(title, caption, "Model", comparison.rows, _columns(comparison))
+
+
+def _caption(comparison: Comparison) -> Iterator[str]:
+    yield "Loss in nats per response token."
+    if not comparison.reference.keeps_own_parts:
+        yield f"A ratio above 1: {comparison.reference.label} is the better one."
+    if any(row.fairness for row in comparison.rows):
+        yield "Worst group, Spread: the highest loss of a category, and the standard deviation over them."
+    yield from preferences_note(comparison.has_preferences)
+    yield from own_parts_note([row.label for row in comparison.rows if row.keeps_own_parts])
+    if comparison.several_bases:
+        yield "The base models differ: their losses compare only if their tokenizers are the same."
 
 
 def cost_table(comparison: Comparison) -> Table:
     """Return what every model cost: time, bytes, and on simulated devices the time to a loss."""
-    caption = COST_CAPTION
+    caption = f"{COST_CAPTION} {SIMULATED_CAPTION}" if _is_simulated(comparison) else COST_CAPTION
     if comparison.target is not None:
         caption += f" Time to loss: until {fixed(comparison.target)}, on the clock of simulated devices."
     if comparison.never_below:
@@ -101,8 +132,8 @@ def _category_cells(rows: Sequence[Row], figure: str, category: str) -> Cells:
         """Return one model's figure in the category."""
         return _by_category(row, figure).get(category)
 
-    best = min if figure == "loss" else max
-    return cells_of(Column(category, value, lambda row: fixed(value(row)), best), rows)
+    column = Column(category, value, lambda row: fixed(value(row)), min if figure == "loss" else max)
+    return cells_of(_ranked(column), rows)
 
 
 def _by_category(row: Row, figure: str) -> dict[str, float]:
@@ -132,6 +163,8 @@ def to_csv(comparison: Comparison) -> str:
         "bytes_down",
         "simulated_hours",
         "hours_to_target",
+        "preference_accuracy",
+        "preference_margin",
     ]
     by_category = [(figure, name) for figure in ("loss", "rouge_l") for name in comparison.categories]
     headings = ["model", *overall, *(f"{figure}[{name}]" for figure, name in by_category)]

@@ -178,7 +178,12 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     if any(row.rouge_l_by_category for row in comparison.rows):
         by_category.append(category_table(comparison, "rouge_l"))
     tables = [grid(table, _MOST_CATEGORIES) for table in by_category]
-    return {"picture": picture, "table": grid(comparison_table(comparison)), "by_category": tables}
+    return {
+        "picture": picture,
+        "table": grid(comparison_table(comparison)),
+        "by_category": tables,
+        "has_ratios": not comparison.reference.keeps_own_parts,
+    }
 
 
 def _traffic(record: Record) -> list[tuple[str, str]]:

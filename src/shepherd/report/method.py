@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -18,11 +18,12 @@ def named(config: Config, section: str) -> str:
 
 
 def held(config: Config) -> str:
-    """Return the adapter's rank, and what of it clients hold, as it stands after the adapter's name."""
+    """Return the adapter's rank and layers, and what of it clients hold, as it stands after the adapter's name."""
     adapter, capacity = config.get("adapter"), named(config, "capacity")
-    rank = adapter.get("rank") if isinstance(adapter, dict) else None
+    adapter = adapter if isinstance(adapter, dict) else {}
+    rank, layers = adapter.get("rank"), _layers(adapter.get("layers") or ())
     if not capacity:
-        return f", rank {rank}," if rank is not None else ""
+        return f", {', '.join([f'rank {rank}', *layers])}," if rank is not None else ""
     tiers = [tier for tier in config["capacity"].get("tiers") or () if isinstance(tier, dict)]
     ranks = sorted({int(own) for tier in tiers if (own := tier.get("rank") or rank)})
     parts = []
@@ -30,6 +31,7 @@ def held(config: Config) -> str:
         parts.append(f"ranks {_listed([str(one) for one in ranks])}")
     elif rank is not None:
         parts.append(f"rank {ranks[0]}" if ranks else f"ranks up to {rank}")
+    parts += layers
     cut = any(tier.get(part) is not None for tier in tiers for part in ("targets", "layers"))
     if cut or not parts:
         parts.append("not all of it at every client")
@@ -55,6 +57,18 @@ def simulated(config: Config) -> str:
     """Return that devices were simulated; empty where none were."""
     system = named(config, "system")
     return f", on simulated devices ({system})" if system else ""
+
+
+def _layers(numbers: Sequence[int]) -> list[str]:
+    """Return which of the base's layers have an adapter; nothing where all have."""
+    if not numbers:
+        return []
+    ordered = sorted(set(numbers))
+    if len(ordered) == 1:
+        return [f"in layer {ordered[0]}"]
+    if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return [f"in layers {ordered[0]} to {ordered[-1]}"]
+    return [f"in layers {_listed(list(map(str, ordered)))}"]
 
 
 def _listed(names: list[str]) -> str:

@@ -17,7 +17,11 @@ from shepherd.statistics.paired import holm, least_sign_flip, paired_t, sign_fli
 from shepherd.units import fixed, is_number, signed, whole
 
 #: The figures whose differences are tested, with what they are called and the sign of a better one.
-PAIRED_FIGURES = {"loss": ("loss", -1), "rouge_l": ("ROUGE-L", 1)}
+PAIRED_FIGURES = {
+    "loss": ("loss", -1),
+    "rouge_l": ("ROUGE-L", 1),
+    "preference_accuracy": ("pairs right", 1),
+}
 _USUAL = 0.05
 
 
@@ -37,7 +41,8 @@ class PairedLine:
         Two-sided p-values: the paired t-test, the same corrected for how many methods are compared (Holm), and the
         sign-flip test.
     verdict : str
-        ``better`` or ``worse`` where `p_holm` is below 0.05, ``≈`` where it is not, a dash without one.
+        ``better`` or ``worse`` where `p_holm` is below 0.05, ``≈`` where it is not, a dash without one, and where the
+        figures say nothing of what clients learnt (`Method.keeps_own_parts`).
     """
 
     label: str
@@ -56,22 +61,27 @@ class PairedLine:
 
 
 def paired_lines(comparison: SeedComparison, figure: str) -> list[PairedLine]:
-    """Return every method but the reference with the tests of its difference in ``loss`` or ``rouge_l``."""
+    """Return every method but the reference with the tests of its difference in one of `PAIRED_FIGURES`."""
     others = comparison.methods[1:]
     spreads: list[Spread] = [getattr(method, f"{figure}_difference") for method in others]
     values = [[spread.by_seed[seed] for seed in sorted(spread.by_seed)] for spread in spreads]
     corrected = holm([paired_t(differences) for differences in values])
     sign = PAIRED_FIGURES[figure][1]
+    signs = [
+        0 if comparison.reference.keeps_own_parts or method.keeps_own_parts else sign for method in others
+    ]
     return [
         _line(method.label, spread, differences, p_holm, sign)
-        for method, spread, differences, p_holm in zip(others, spreads, values, corrected, strict=True)
+        for method, spread, differences, p_holm, sign in zip(
+            others, spreads, values, corrected, signs, strict=True
+        )
     ]
 
 
 def _line(
     label: str, spread: Spread, differences: Sequence[float], p_holm: float | None, sign: int
 ) -> PairedLine:
-    """Return one method's line; `sign` is that of a better difference."""
+    """Return one method's line; `sign` is that of a better difference, 0 where none is."""
     low, high = t_interval(differences) or (None, None)
     return PairedLine(
         label=label,
@@ -87,7 +97,7 @@ def _line(
 
 def _verdict(mean: float | None, p_holm: float | None, sign: int) -> str:
     """Say what a difference tells, looked at together with the table's others."""
-    if mean is None or p_holm is None:
+    if mean is None or p_holm is None or not sign:
         return "–"
     if p_holm >= _USUAL:
         return NOISE

@@ -14,7 +14,7 @@ from shepherd.report.canvas import canvas, name_axes
 from shepherd.report.drawing import drawn
 from shepherd.report.grid import grid
 from shepherd.report.palette import FEDERATED, INK
-from shepherd.report.personal_table import client_table, summary_table, with_own
+from shepherd.report.personal_table import client_table, of_pairs, summary_table, with_own
 from shepherd.report.record import Record
 from shepherd.units import counted, whole
 
@@ -32,6 +32,7 @@ def personal_section(record: Record) -> dict[str, Any] | None:
         "clients": grid(client_table(own)) if own else None,
         "picture": drawn(personal_figure(own), "personal", _words(own)) if own else None,
         "tested": bool(_own_tests(own)),
+        "of_pairs": of_pairs(own),
     }
 
 
@@ -41,10 +42,10 @@ def _words(own: Sequence[PersonalScore]) -> str:
     unseen = "what its own adapter changes of the loss on what nobody has seen"
     if not pairs:
         return f"A histogram over {counted(len(own), 'client')}: {unseen}."
-    better = sum(personal < shared for shared, personal in pairs)
+    lower = sum(personal < shared for shared, personal in pairs)
     return (
         f"A dot for each of {counted(len(pairs), 'client')}: the loss of its own adapter against that of everybody's, "
-        f"on its own test, where its own is the better one for {whole(better)}; beside it a histogram of {unseen}."
+        f"on its own test, where its own is the lower one for {whole(lower)}; beside it a histogram of {unseen}."
     )
 
 
@@ -55,7 +56,7 @@ def _own_tests(own: Sequence[PersonalScore]) -> _Losses:
 
 
 def personal_figure(own: Sequence[PersonalScore]) -> Figure:
-    """Draw every client: everybody's adapter to the right, its own upwards; below the diagonal its own is better.
+    """Draw every client: everybody's adapter to the right, its own upwards; below the diagonal its own loss is lower.
 
     Without tests of the clients' own there is only the histogram over what nobody has seen.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.table import Table
 
@@ -18,6 +18,10 @@ _FIGURES = (
     *("client", "has_own", "trained_on", "own_test", "own_loss_shared", "own_loss_personal"),
     *("unseen_loss_shared", "unseen_loss_personal"),
     *("own_weight", "unseen_weight", "peft_weight"),
+)
+_OF_PAIRS = (
+    "Trained on pairs: the loss is that of the chosen answers, which is not what such training minimises, so that it "
+    "ranks no adapter."
 )
 _Change = Callable[[PersonalScore], float | None]
 
@@ -44,7 +48,8 @@ def with_own(scores: Sequence[PersonalScore]) -> list[PersonalScore]:
 def summary_table(scores: Sequence[PersonalScore]) -> Table:
     """Return what becomes of the loss over the clients with adapters of their own, each counting alike.
 
-    The better of two is bold. Where nobody has come to one there is everybody's alone.
+    The better of two is bold, but for adapters trained on pairs, whose loss does not say which that is. Where nobody
+    has come to one there is everybody's alone.
     """
     own = with_own(scores)
     lines = [_everybodys(own or scores), *([_each_its_own(own)] if own else [])]
@@ -54,8 +59,11 @@ def summary_table(scores: Sequence[PersonalScore]) -> Table:
             "Worst client", lambda line: max(line.own), lambda line: fixed(max(line.own)), min
         )
         columns = [_spread("Own test", lambda line: line.own), worst, *columns]
+    if of_pairs(scores):
+        columns = [replace(column, best=None) for column in columns]
     parts = [
         "Mean ± standard deviation over the clients; loss in nats per response token.",
+        _OF_PAIRS if of_pairs(scores) else "",
         _shares(own),
         _untested(own or scores),
         _without_own(scores),
@@ -74,8 +82,43 @@ def _each_its_own(scores: Sequence[PersonalScore]) -> _Line:
     return _Line("Each client's own", own, [score.unseen_loss_personal for score in scores])
 
 
+def of_pairs(scores: Sequence[PersonalScore]) -> bool:
+    """Say whether the adapters were trained on pairs of answers."""
+    return any(score.of_pairs for score in scores)
+
+
+def personal_result(scores: Sequence[PersonalScore], way: str) -> str:
+    """Return what the clients' own adapters are worth, in a sentence; nothing where nobody has come to one.
+
+    Parameters
+    ----------
+    scores : sequence of PersonalScore
+        The clients that were tested.
+    way : str
+        How their own adapters come about: ``ditto``.
+    """
+    own = with_own(scores)
+    if not own:
+        return ""
+    shared, personal = _everybodys(own), _each_its_own(own)
+    tests = [
+        ("their own tests", personal.own, shared.own),
+        ("what nobody has seen", personal.unseen, shared.unseen),
+    ]
+    said = [
+        f"{fixed(statistics.fmean(theirs))} on {where} (everybody's adapter: {fixed(statistics.fmean(everybodys))})"
+        for where, theirs, everybodys in tests
+        if theirs
+    ]
+    loss = "mean loss of the chosen answers" if of_pairs(own) else "mean loss"
+    return (
+        f"The clients' own adapters ({way}) were tested for {counted(len(own), 'client')}: their {loss} is "
+        f"{' and '.join(said)}."
+    )
+
+
 def _shares(own: Sequence[PersonalScore]) -> str:
-    """Return for how many clients the own adapter is the better one, in a sentence."""
+    """Return for how many clients the own adapter has the lower loss, in a sentence."""
     tests: list[tuple[_Change, str]] = [
         (lambda score: score.own_change, "on their own test"),
         (lambda score: score.unseen_change, "on what nobody has seen"),
@@ -86,7 +129,8 @@ def _shares(own: Sequence[PersonalScore]) -> str:
         if changes:
             share = percent(sum(found < 0 for found in changes) / len(changes))
             said.append(f"for {share}{'' if said else ' of the clients'} {where}")
-    return f"Its own adapter is the better one {', and '.join(said)}." if said else ""
+    verdict = "has the lower loss" if of_pairs(own) else "is the better one"
+    return f"Its own adapter {verdict} {', and '.join(said)}." if said else ""
 
 
 def _untested(scores: Sequence[PersonalScore]) -> str:
@@ -151,7 +195,8 @@ def client_table(scores: Sequence[PersonalScore]) -> Table:
     # What nobody has is no column: an own test, or two adapters that are weighed.
     columns = [column for column in columns if any(column.value(_ClientLine(score)) for score in own)]
     hidden = len(own) - len(lines)
-    caption = "Below zero the client's own adapter is the better one."
+    lower = "has the lower loss" if of_pairs(own) else "is the better one"
+    caption = f"Below zero the client's own adapter {lower}."
     if hidden:
         caption += f" {whole(hidden)} more clients are in the CSV."
     return line_table("What becomes of the loss with its own adapter", caption, "Client", lines, columns)

@@ -90,6 +90,12 @@ class Record:
         return untuned or self.final["round"] >= self.planned_rounds
 
     @property
+    def keeps_own_parts(self) -> bool:
+        """Whether parts of the adapter are each client's own; in everybody's, which is tested, they stay untrained."""
+        about = self.environment.get("adapter") or {}
+        return bool(about.get("own_parameters")) and self.rounds > 0
+
+    @property
     def examples(self) -> int:
         """Examples trained on, repeats counted."""
         return int(self._sum("round", "examples"))

@@ -17,6 +17,7 @@ from shepherd.report.comparison import compare
 from shepherd.report.fairness import Fairness
 from shepherd.report.record import Record
 from shepherd.report.seed_groups import group_labels, seed_groups
+from shepherd.report.simulated_time import clock
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,15 @@ class Method:
     selected_share : Spread
         Of the examples that the clients of the rounds held, the share that the coreset let through, where it was
         counted; with ``training.steps`` clients may have trained on fewer.
-    loss_difference, rouge_l_difference : Spread
+    loss_difference, rouge_l_difference, preference_accuracy_difference : Spread
         This method less the reference, seed by seed; empty for the reference.
+    preference_accuracy, preference_margin : Spread
+        Of the last evaluation, where pairs of answers are held out: the share whose chosen answer is preferred, and by
+        how many nats.
+    simulated_hours : Spread
+        All of the run on the clock of simulated devices.
+    keeps_own_parts : bool
+        Whether parts of the adapter are each client's own, so that the figures say nothing of what clients learnt.
     """
 
     label: str
@@ -93,6 +101,11 @@ class Method:
     selected_share: Spread
     loss_difference: Spread = Spread()
     rouge_l_difference: Spread = Spread()
+    preference_accuracy_difference: Spread = Spread()
+    preference_accuracy: Spread = Spread()
+    preference_margin: Spread = Spread()
+    simulated_hours: Spread = Spread()
+    keeps_own_parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +199,7 @@ def method_over_seeds(
 
     loss = spread(lambda record: record.final["loss"])
     rouge_l = spread(lambda record: record.final.get("rouge_l"))
+    pairs_right = spread(lambda record: record.final.get("preference_accuracy"))
     return Method(
         label=label,
         seeds=sorted(runs),
@@ -201,6 +215,13 @@ def method_over_seeds(
         selected_share=spread(_selected_share),
         loss_difference=loss.minus(reference.loss) if reference else Spread(),
         rouge_l_difference=rouge_l.minus(reference.rouge_l) if reference else Spread(),
+        preference_accuracy_difference=pairs_right.minus(reference.preference_accuracy)
+        if reference
+        else Spread(),
+        preference_accuracy=pairs_right,
+        preference_margin=spread(lambda record: record.final.get("preference_margin")),
+        simulated_hours=spread(lambda record: max(clock(record).values(), default=None)),
+        keeps_own_parts=any(record.keeps_own_parts for members in runs.values() for record in members),
     )
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from shepherd.report.comparison_table import COST_CAPTION
+from shepherd.report.comparison_table import COST_CAPTION, SIMULATED_CAPTION, SIMULATED_TIME
+from shepherd.report.footnotes import own_parts_note, preferences_note
 from shepherd.report.paired_table import PAIRED_FIGURES, paired_lines, paired_tables
 from shepherd.report.seeds import Method, SeedComparison, Spread
-from shepherd.report.tables import Column, csv_text, line_table
+from shepherd.report.simulated_time import simulated_duration
+from shepherd.report.tables import Column, csv_text, line_table, ranked
 from shepherd.units import duration, fixed, is_number, percent, size, whole
 
-_EVALUATED = ("loss", "rouge_l")
+_EVALUATED = ("loss", "rouge_l", "preference_accuracy", "preference_margin")
 _SELECTED = "Selected"
 _FIGURES = (
     *("loss", "loss_difference", "rouge_l", "rouge_l_difference", "worst_loss", "loss_spread"),
     *("examples", "selected_share", "round_seconds", "selection_seconds", "bytes_up", "bytes_down"),
+    *("simulated_hours", "preference_accuracy", "preference_accuracy_difference", "preference_margin"),
 )
 _TESTED = ("low", "high", "p_t", "p_holm", "p_flips")
 
@@ -31,8 +34,7 @@ def seeds_table(comparison: SeedComparison) -> Table:
 def costs_table(comparison: SeedComparison) -> Table:
     """Return what the methods cost: the means over their seeds."""
     columns = list(_costs(comparison))
-    selected = any(column.heading == _SELECTED for column in columns)
-    caption = " ".join(cost_caption(selected))
+    caption = " ".join(cost_caption({column.heading for column in columns}))
     return line_table("What they cost, on average", caption, "Method", comparison.methods, columns)
 
 
@@ -59,6 +61,7 @@ def _caption(comparison: SeedComparison) -> Iterator[str]:
         yield f"Differences are tested over two seeds at least that a method shares with {comparison.reference.label}."
     if any(_is_partial(m, getattr(m, figure)) for m in comparison.methods for figure in _EVALUATED):
         yield "In brackets: the number of seeds, where it is not all."
+    yield from score_notes({method.label: method for method in comparison.methods})
     if comparison.several_bases:
         yield "The base models differ: their losses compare only if their tokenizers are the same."
     if comparison.unfinished:
@@ -67,17 +70,31 @@ def _caption(comparison: SeedComparison) -> Iterator[str]:
 
 def _scores(comparison: SeedComparison) -> Iterator[Column[Method]]:
     yield Column("Seeds", lambda method: len(method.seeds), lambda method: whole(len(method.seeds)))
-    yield from score_columns(comparison.has("rouge_l"))
+    yield from score_columns(comparison.methods)
     if comparison.has("worst_loss"):
-        yield _column("Worst group", "worst_loss", _spread, min)
-        yield _column("Spread over groups", "loss_spread", _spread, min)
+        groups = [("Worst group", "worst_loss"), ("Spread over groups", "loss_spread")]
+        yield from (_ranked(_column(heading, figure, _spread, min)) for heading, figure in groups)
 
 
-def score_columns(rouge: bool) -> Iterator[Column[Method]]:
-    """Yield the columns of the last evaluation: the loss and, where it was measured, ROUGE-L."""
-    yield _column("Loss", "loss", _spread, min)
-    if rouge:
-        yield _column("ROUGE-L", "rouge_l", _spread, max)
+def score_columns(methods: Sequence[Method]) -> list[Column[Method]]:
+    """Return the columns of the last evaluation: the loss and, where they were measured, ROUGE-L and preferences."""
+    columns = [_column("Loss", "loss", _spread, min)]
+    if _any_has(methods, "rouge_l"):
+        columns.append(_column("ROUGE-L", "rouge_l", _spread, max))
+    if _any_has(methods, "preference_accuracy"):
+        columns.append(_column("Pairs right", "preference_accuracy", _spread, max))
+        columns.append(_column("Margin", "preference_margin", _spread))
+    return [_ranked(column) for column in columns]
+
+
+def score_notes(methods: Mapping[str, Method]) -> Iterator[str]:
+    """Yield how the columns of the last evaluation are read, where they do not say it, of methods by their names."""
+    yield from preferences_note(_any_has(list(methods.values()), "preference_accuracy"))
+    yield from own_parts_note([name for name, method in methods.items() if method.keeps_own_parts])
+
+
+def _ranked(column: Column[Method]) -> Column[Method]:
+    return ranked(column, lambda method: not method.keeps_own_parts)
 
 
 def _costs(comparison: SeedComparison) -> Iterator[Column[Method]]:
@@ -90,20 +107,29 @@ def _costs(comparison: SeedComparison) -> Iterator[Column[Method]]:
 
 
 def cost_columns(methods: Sequence[Method]) -> Iterator[Column[Method]]:
-    """Yield the columns of examples trained on, of time, of choosing where that took any, and of bytes."""
+    """Yield the columns of examples trained on, of time, of choosing and simulated time where any, and of bytes."""
     yield _column("Examples", "examples", lambda _, spread: whole(spread.mean))
     yield _column("Time", "round_seconds", lambda _, spread: duration(spread.mean))
     if _any_but(duration(0.0), methods, "selection_seconds", duration):
         yield _column("Choosing", "selection_seconds", lambda _, spread: duration(spread.mean))
+    if _any_has(methods, "simulated_hours"):
+        yield _column(SIMULATED_TIME, "simulated_hours", lambda _, spread: simulated_duration(spread.mean))
     yield _column("Up", "bytes_up", lambda _, spread: size(spread.mean))
     yield _column("Down", "bytes_down", lambda _, spread: size(spread.mean))
 
 
-def cost_caption(selected: bool = False) -> Iterator[str]:
-    """Yield how the columns of costs are read, the share that was selected where that is among them."""
-    if selected:
+def cost_caption(headings: Collection[str]) -> Iterator[str]:
+    """Yield how the columns of costs are read that have these headings."""
+    if _SELECTED in headings:
         yield f"{_SELECTED}: the share of what the rounds' clients hold that the coreset let through."
     yield COST_CAPTION
+    if SIMULATED_TIME in headings:
+        yield SIMULATED_CAPTION
+
+
+def _any_has(methods: Sequence[Method], figure: str) -> bool:
+    """Say whether any method has a figure."""
+    return any(getattr(method, figure).by_seed for method in methods)
 
 
 def _any_but(text: str, methods: Sequence[Method], figure: str, write: Callable[[float], str]) -> bool:

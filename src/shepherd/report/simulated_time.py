@@ -21,6 +21,11 @@ def clock(record: Record) -> dict[int, float]:
     )
 
 
+def simulated_duration(hours: float | None) -> str:
+    """Return hours on the simulated clock as people read them; a dash for nothing."""
+    return duration(None if hours is None else 3600 * hours)
+
+
 def loss_over_hours(record: Record) -> tuple[list[float], list[float]]:
     """Return (hours, losses) of the evaluations of a run with a simulated system."""
     hours = clock(record)
@@ -65,7 +70,7 @@ def time_to_loss(record: Record) -> Table:
         # The last target is the lowest loss itself, whatever rounding does to it.
         place = next(at for at, loss in enumerate(losses) if loss <= max(target, lowest))
         traffic = _traffic(record, hours[place])
-        table.add_row(percent(share), fixed(target), duration(3600 * hours[place]), size(traffic))
+        table.add_row(percent(share), fixed(target), simulated_duration(hours[place]), size(traffic))
     return table
 
 
@@ -98,6 +103,8 @@ def system_facts(record: Record) -> list[tuple[str, str]]:
         ("Idle share of clients", percent(idle / total if total else 0.0)),
         ("Traffic for nothing", f"{size(wasted)} ({percent(wasted / moved if moved else 0.0)})"),
     ]
+    if rounds and "bytes_down_at_work" in rounds[-1]:
+        facts.append(("Sent to clients still at work at the end", size(rounds[-1]["bytes_down_at_work"])))
     if (age := mean_staleness(record)) is not None:
         facts.append(("Staleness, mean", f"{age:.1f} rounds"))
     small = (record.environment.get("system") or {}).get("clients_too_small")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shepherd.personal_scores import read_scores
 from shepherd.report.method import changes, chosen, held, named, simulated
+from shepherd.report.personal_table import personal_result
 from shepherd.report.record import Record
 from shepherd.report.selection_costs import selection_costs
 from shepherd.report.simulated_time import mean_staleness
@@ -142,7 +144,7 @@ def _missed(record: Record) -> str:
 
 
 def _own(record: Record) -> str:
-    """Return, of a run that gives clients adapters of their own, what everybody's is without and where theirs are."""
+    """Return, of a run that gives clients adapters of their own, what everybody's is without and what theirs are."""
     about = record.environment.get("adapter") or {}
     if not about.get("gives_own") or not record.rounds:
         return ""
@@ -154,13 +156,19 @@ def _own(record: Record) -> str:
             "learnt."
         )
     if record.has_all_rounds and not is_of_sites(record):
-        way = named(record.config, "personalisation") or rule
-        kept = section(record, "data").get("own_test")
-        where = "" if kept else " on the hold-out; data.own_test would have kept examples of theirs"
-        parts.append(
-            f"`shepherd personalise {record.path}` makes the clients' own adapters ({way}) and tests them{where}."
-        )
-    return " ".join(parts)
+        parts.append(_own_adapters(record, named(record.config, "personalisation") or rule))
+    return " ".join(part for part in parts if part)
+
+
+def _own_adapters(record: Record, way: str) -> str:
+    """Return what the clients' own adapters are worth; before they were tested, how they are."""
+    if scores := read_scores(record.path):
+        return personal_result(scores, way)
+    kept = section(record, "data").get("own_test")
+    where = "" if kept else " on the hold-out; data.own_test would have kept examples of theirs"
+    return (
+        f"`shepherd personalise {record.path}` makes the clients' own adapters ({way}) and tests them{where}."
+    )
 
 
 def _nothing_learnt(record: Record) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from shepherd.errors import ShepherdError
 from shepherd.report.comparison import compare
 from shepherd.report.record import Record, read_record
 from shepherd.report.seeds import Method, method_over_seeds
-from shepherd.report.seeds_table import cost_caption, cost_columns, score_columns
+from shepherd.report.seeds_table import cost_caption, cost_columns, score_columns, score_notes
 from shepherd.report.tables import Column, csv_text, line_table
 from shepherd.sweep.values import short_keys
 from shepherd.units import whole
@@ -23,7 +23,10 @@ from shepherd.units import whole
 if TYPE_CHECKING:
     from shepherd.sweep.grid import Cell, Plan
 
-_FIGURES = ("loss", "rouge_l", "examples", "round_seconds", "selection_seconds", "bytes_up", "bytes_down")
+_FIGURES = (
+    *("loss", "rouge_l", "examples", "round_seconds", "selection_seconds", "bytes_up", "bytes_down"),
+    *("simulated_hours", "preference_accuracy", "preference_margin"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class SweepResults:
         Where the runs are.
     reference : str
         The folder in it of the first combination's first run.
+    with_own : str
+        The folder in it of the first run whose clients have adapters of their own; empty where there is none.
     """
 
     keys: list[str]
@@ -79,6 +84,7 @@ class SweepResults:
     several_bases: bool = False
     folder: Path = Path()
     reference: str = ""
+    with_own: str = ""
 
     @property
     def has_rouge(self) -> bool:
@@ -96,6 +102,11 @@ class SweepResults:
         """The command that compares the combinations seed by seed, with the first for the reference."""
         command = ["shepherd", "compare", str(self.folder), "--seeds", "--against", self.reference]
         return shlex.join(command)
+
+    @property
+    def personalising_command(self) -> str:
+        """The command that makes and tests the clients' own adapters, of the first run that gives them some."""
+        return shlex.join(["shepherd", "personalise", str(self.folder / self.with_own)])
 
 
 def sweep_results(plan: Plan) -> SweepResults:
@@ -118,6 +129,7 @@ def sweep_results(plan: Plan) -> SweepResults:
         several_bases=several_bases,
         folder=plan.folder,
         reference=done[0][0].name,
+        with_own=next((cell.name for cell, _ in done if cell.config.gives_own), ""),
     )
 
 
@@ -149,11 +161,13 @@ def sweep_table(results: SweepResults) -> Table:
     columns.append(
         Column("Seeds", lambda line: len(line.method.seeds), lambda line: whole(len(line.method.seeds)))
     )
-    scores = [_of_method(column) for column in score_columns(results.has_rouge)]
+    methods = [line.method for line in results.lines]
+    scores = [_of_method(column) for column in score_columns(methods)]
     if not results.comparable:
         scores = [dataclasses.replace(column, best=None) for column in scores]
-    columns += [*scores, *map(_of_method, cost_columns([line.method for line in results.lines]))]
-    return line_table("The sweep", " ".join(_caption(results)), first, results.lines, columns)
+    columns += [*scores, *map(_of_method, cost_columns(methods))]
+    caption = " ".join(_caption(results, {column.heading for column in columns}))
+    return line_table("The sweep", caption, first, results.lines, columns)
 
 
 def _key_column(key: str, place: int) -> Column[SweepLine]:
@@ -169,17 +183,23 @@ def _of_method(column: Column[Method]) -> Column[SweepLine]:
     )
 
 
-def _caption(results: SweepResults) -> Iterator[str]:
+def _caption(results: SweepResults, headings: Collection[str]) -> Iterator[str]:
     yield "Mean ± sample standard deviation over the seeds; loss in nats per response token."
     if results.can_be_paired:
         yield "The spread holds what the seeds' hold-outs differ in, too; `shepherd compare --seeds` pairs the seeds."
-    yield from cost_caption()
+    yield from score_notes({_words(results.keys, line): line.method for line in results.lines})
+    yield from cost_caption(headings)
     if not results.comparable:
         yield "The runs were evaluated on different hold-outs: their figures do not compare."
     if results.several_bases:
         yield "The base models differ: their losses compare only if their tokenizers are the same."
     if results.unfinished:
         yield f"Not finished: {'; '.join(results.unfinished)}."
+
+
+def _words(keys: Sequence[str], line: SweepLine) -> str:
+    """Return what tells a line from the others; the config's name where nothing but seeds was swept."""
+    return " ".join(f"{key}={value}" for key, value in zip(keys, line.values, strict=True)) or line.label
 
 
 def results_csv(results: SweepResults) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from rich import box
@@ -53,7 +53,15 @@ def cells_of(column: Column[Line], rows: Sequence[Line]) -> Cells:
     best = None
     if column.best and len({text for _, text in known}) > 1:
         best = dict(known)[column.best(value for value, _ in known)]
-    return [(text, best is not None and _figure(text) == best) for text in texts]
+    return [
+        (text, best is not None and value is not None and _figure(text) == best)
+        for value, text in zip(values, texts, strict=True)
+    ]
+
+
+def ranked(column: Column[Line], may_be_best: Callable[[Line], bool]) -> Column[Line]:
+    """Return a column in which only lines that `may_be_best` can be."""
+    return replace(column, value=lambda line: column.value(line) if may_be_best(line) else None)
 
 
 def _figure(text: str) -> str:

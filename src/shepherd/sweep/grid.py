@@ -17,7 +17,8 @@ from shepherd.config import RunConfig, load_config
 from shepherd.errors import ShepherdError
 from shepherd.files import named_as_folder
 from shepherd.run_files import is_finished
-from shepherd.sweep.values import Axis, cell_name, in_words, read_axis, read_seeds, refuse_repeated
+from shepherd.settings import refuse_repeated
+from shepherd.sweep.values import Axis, cell_name, in_words, read_axis, read_seeds
 from shepherd.units import counted
 
 MOST_CELLS = 1000

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shepherd.errors import ShepherdError
+from shepherd.settings import refuse_repeated
 
 _JOINED = "+"
 _LONGEST_NAME = 120
@@ -99,13 +100,6 @@ def read_seeds(text: str) -> list[int]:
     seeds = [int(word) for word in words]
     refuse_repeated([str(seed) for seed in seeds], f"is there twice in the seeds '{text}'")
     return seeds
-
-
-def refuse_repeated(words: Sequence[str], said: str) -> None:
-    """Refuse what is there twice, naming it before `said`."""
-    twice = next((word for place, word in enumerate(words) if word in words[:place]), None)
-    if twice is not None:
-        raise ShepherdError(f"{twice} {said}; give it once.")
 
 
 def in_words(values: Mapping[str, str]) -> str:
