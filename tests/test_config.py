@@ -245,7 +245,8 @@ def test_a_mapping_is_a_config(tiny: dict[str, Any]) -> None:
     "values", [{"aggregation": "afl", "participation": {"name": "random", "fraction": 1.0}}]
 )
 def test_a_config_that_is_accepted_is_accepted_in_full(values: dict[str, Any]) -> None:
-    parse_config(parse_config(values).resolved())
+    config = parse_config(values)
+    assert parse_config(config.resolved()) == config
 
 
 def test_of_two_settings_for_one_thing_the_given_one_counts() -> None:

@@ -79,6 +79,7 @@ def test_a_port_that_is_taken_is_one_sentence(watch: Watch) -> None:
             pass
 
 
-def test_without_a_port_nothing_is_served(watch: Watch) -> None:
+def test_without_a_port_nothing_is_served(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prometheus_client.start_http_server", lambda *_, **__: pytest.fail("it is served"))
     with serving_metrics(watch, None):
         pass

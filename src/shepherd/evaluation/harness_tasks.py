@@ -17,14 +17,11 @@ from typing import Any
 
 from shepherd.data.reading import Row, ending, kind, read_rows
 from shepherd.errors import ShepherdError
-from shepherd.evaluation.exact_match import exact_match
-from shepherd.evaluation.rouge import rouge_l
-from shepherd.evaluation.token_f1 import token_f1
+from shepherd.evaluation.of_texts import OF_TEXTS
 
 #: From an instruction and its context to the text that a model is shown.
 Render = Callable[[str, str], str]
 _QUESTION, _ANSWER, _CONTEXT = ("question", "instruction"), ("answer", "response"), ("context", "input")
-_OF_TEXTS = {"exact_match": exact_match, "rouge_l": rouge_l, "token_f1": token_f1}
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def _answering(max_new_tokens: int) -> dict[str, Any]:
         "doc_to_target": lambda row: row["answers"][0],
         "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": max_new_tokens},
         "process_results": _free_answer,
-        "metric_list": [_averaged(name) for name in _OF_TEXTS],
+        "metric_list": [_averaged(name) for name in OF_TEXTS],
     }
 
 
@@ -109,7 +106,7 @@ def _averaged(metric: str) -> dict[str, Any]:
 
 
 def _free_answer(row: dict[str, Any], answers: list[str]) -> dict[str, float]:
-    return {name: score(answers[0].strip(), row["answers"]) for name, score in _OF_TEXTS.items()}
+    return {name: score(answers[0].strip(), row["answers"]) for name, score in OF_TEXTS.items()}
 
 
 def read_task(path: Path) -> TaskFile:

@@ -12,21 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from shepherd.errors import ShepherdError
-from shepherd.evaluation.exact_match import exact_match
 from shepherd.evaluation.measured import METRICS, Measured, Metric
-from shepherd.evaluation.rouge import rouge_l
-from shepherd.evaluation.token_f1 import token_f1
+from shepherd.evaluation.of_texts import OF_TEXTS
 from shepherd.evaluation.words import bare_words
 from shepherd.settings import nearest
 from shepherd.study.answers import Answer, ModelCard
 from shepherd.study.directory import Study
 from shepherd.study.questions import Question
-
-_OF_TEXTS: dict[str, Callable[[str, Sequence[str]], float]] = {
-    "rouge_l": rouge_l,
-    "exact_match": exact_match,
-    "token_f1": token_f1,
-}
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ def _model_scores(card: ModelCard, questions: Sequence[Question], answers: dict[
     given = [answers.get(question.id) for question in questions]
     measured = {
         name: Measured(_of_texts(score, questions, given), np.ones(len(questions)))
-        for name, score in _OF_TEXTS.items()
+        for name, score in OF_TEXTS.items()
     }
     weights = np.array([(a.loss_tokens or 0) if a else 0 for a in given], dtype=float)
     measured["loss"] = Measured(_figures(given, lambda answer: answer.loss), weights)
