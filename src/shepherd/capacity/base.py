@@ -30,7 +30,8 @@ class Configuration(Settings):
     targets : tuple of str, optional
         The modules it holds an adapter of, by the last word of their name (``q_proj``); all unless told.
     layers : tuple of int, optional
-        The layers whose tensors it trains, from 0; the others it is sent and leaves as they are. All unless told.
+        The layers whose tensors it trains, from 0; the others it is sent and leaves as they are. All unless told. An
+        average counts what it left as an update of zero, so a layer that half of a cohort trains moves half as far.
     """
 
     rank: int | None = Field(None, gt=0, strict=True)
