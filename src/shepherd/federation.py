@@ -255,13 +255,24 @@ class Federation:
     def _kept(
         self, selection: Selection, trained: Mapping[str, Tree], state: RunState
     ) -> dict[str, dict[str, Tree]]:
-        """Return what the round's clients keep of their training and, where it is for longer, of the coreset."""
-        kept: dict[str, dict[str, Tree]] = {client: {"training": own} for client, own in trained.items()}
-        for client, summary in selection.summaries.items():
-            if summary.lasting:
-                before = state.clients.get(str(client), {})
-                kept[str(client)] = {**before, **kept.get(str(client), {}), "coreset": summary.lasting}
-        return kept
+        """Return what clients keep from now on: of their training, and what of the coreset is for longer.
+
+        Whose update arrives from an earlier round was not asked for the coreset in this one, and keeps what it had.
+        """
+        training = {client: {"training": own} for client, own in trained.items()}
+        lasting = {
+            str(client): {"coreset": summary.lasting}
+            for client, summary in selection.summaries.items()
+            if summary.lasting
+        }
+        return {
+            client: {
+                **(state.clients.get(client, {}) if self.config.coreset.asks else {}),
+                **training.get(client, {}),
+                **lasting.get(client, {}),
+            }
+            for client in {**training, **lasting}
+        }
 
     def _refuse_no_loss(self, client: int, loss: float, number: int) -> None:
         """Nobody can be chosen by what is no number."""

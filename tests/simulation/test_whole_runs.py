@@ -152,3 +152,23 @@ def test_what_clients_send_is_known_before_they_do(tiny: dict[str, Any], changes
             expected = opening.answer_bytes(line["number"], ClientSide.of(config))
             # What surrounds a vector that is said is some hundred bytes; the adapter is some ten thousand.
             assert line["bytes_up"] == pytest.approx(expected, rel=0.02, abs=300)
+
+
+def test_an_update_of_an_earlier_round_does_not_cost_its_client_what_the_coreset_keeps(
+    tiny: dict[str, Any],
+) -> None:
+    last = Last()
+    config = named(
+        tiny,
+        rounds=4,
+        coreset={"name": "kmeans", "ratio": 0.5},
+        training={**tiny["training"], "stateful": True},
+        participation={"name": "random", "fraction": 1.0},
+        system={"name": "fedbuff", "concurrency": 4, "buffer": 1},
+        evaluation={"answers": 0},
+    )
+    execute(config, observers=[last])
+    assert any(line.get("staleness", 0) > 0 for line in lines(config) if line["scope"] == "client")
+    trained = [own for own in last.state.clients.values() if "training" in own]
+    assert trained
+    assert all("coreset" in own for own in trained)
