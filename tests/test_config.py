@@ -116,11 +116,12 @@ def test_a_yaml_file_is_a_config(tmp_path: Path) -> None:
         (["allocation.alpha=0"], "allocation.alpha: input should be greater than 0 (given: 0)."),
         (["allocation.name=shard"], "there is no allocation called 'shard'; did you mean 'shards'?"),
         (["rounds"], "'rounds' is no override; write key=value"),
+        (["personalisation=topk"], "no personalisation called 'topk'; that is of another section, transform"),
         (["rounds=1", "rounds=2"], "rounds is given twice; give it once."),
         (["participation.count=2", "participation.fraction=0.5"], "give fraction or count, not both"),
         (
             ["personalisation=fedsa"],
-            "called 'fedsa'; that is of another section: aggregation.name=fedsa",
+            "called 'fedsa'; that is of another section, aggregation",
         ),
         (["rounds=[1"], "'[1' is not a YAML value"),
         (["rounds.x=1"], "'rounds.x=1': rounds has no keys below it."),

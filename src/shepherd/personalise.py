@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from hashlib import file_digest
-from pathlib import Path
 
 import torch
 
 from shepherd.client import ClientSide, own_adapter
 from shepherd.config import RunConfig
 from shepherd.errors import ShepherdError
+from shepherd.files import digest_of
 from shepherd.model.adapter import WEIGHTS_FILE, Adapter
 from shepherd.model.batch import Example, load
 from shepherd.model.pairs import ACCURACY
@@ -89,7 +88,7 @@ class Personaliser:
     def _is_whole(self, score: PersonalScore) -> bool:
         """Say whether a client's adapter is the one that was tested; a warning says where it is not."""
         file = self._directory(score.client).adapter / WEIGHTS_FILE
-        if file.is_file() and score.weights_sha256 in (None, _sha256(file)):
+        if file.is_file() and score.weights_sha256 in (None, digest_of(file)):
             return True
         log.warning("%s is %s; it is made anew.", file, "damaged" if file.exists() else "gone")
         return False
@@ -126,7 +125,7 @@ class Personaliser:
             peft_weight=own.weight,
             has_own=self._has_own(client),
             of_pairs=ACCURACY in self.config.training.figures,
-            weights_sha256=_sha256(directory.adapter / WEIGHTS_FILE),
+            weights_sha256=digest_of(directory.adapter / WEIGHTS_FILE),
         )
         write_score(self.run.directory, score)  # after the adapter: what has a score is done
         return score
@@ -175,11 +174,6 @@ class Personaliser:
     def _unseen(self) -> list[Example]:
         examples = self._prepared.evaluator.examples
         return load(examples, range(len(examples)))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
 
 
 def _refuse_impersonal(config: RunConfig) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 from shepherd.errors import ShepherdError
+from shepherd.files import digest_of
 
 #: Path, time of change in nanoseconds, size in bytes.
 Stamp = tuple[str, int, int]
@@ -31,4 +31,4 @@ def stamped(path: str, key: str) -> Stamp:
 @lru_cache(maxsize=8)
 def digest(stamp: Stamp) -> str:
     """Return a fingerprint of a file's content."""
-    return sha256(Path(stamp[0]).read_bytes()).hexdigest()
+    return digest_of(Path(stamp[0]))

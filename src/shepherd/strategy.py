@@ -91,14 +91,14 @@ def _room(kind: type[Strategy]) -> str:
 
 
 def _elsewhere(name: str) -> str:
-    """Return ``"; that is an aggregation"`` for a name of another room; nothing for what is in none."""
+    """Return ``"; that is of another section, aggregation"`` for a name of that room; nothing for what is in none."""
     for kind in Strategy.__subclasses__():
         left = list[type[Strategy]]([kind])
         while left:
             found = left.pop()
             left += found.__subclasses__()
             if found.model_fields["name"].default == name:
-                return f"; that is of another section: {_room(kind)}.name={name}"
+                return f"; that is of another section, {_room(kind)}"
     return ""
 
 

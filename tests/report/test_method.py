@@ -113,3 +113,8 @@ def test_clients_with_adapters_of_their_own_are_pointed_at(
     assert (f"`shepherd personalise {found.path}` makes the clients' own adapters" in whole) is bool(said)
     assert ("of the adapter's parameters are each client's own" in whole) is ("aggregation" in changed)
     assert ("the loss stayed at" in whole) is ("aggregation" in changed)
+
+
+def test_layers_are_said_of_an_adapter_without_a_rank_too() -> None:
+    assert held({"adapter": {"name": "ia3", "layers": [1, 0]}}) == ", in layers 0 and 1,"
+    assert held({"adapter": {"name": "ia3"}}) == ""

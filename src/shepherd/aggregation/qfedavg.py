@@ -41,9 +41,8 @@ class QFedAvg(Averaging):
     """
 
     asks_loss: ClassVar[bool] = True
-    takes_stale: ClassVar[bool] = (
-        False  # h_k has the square of an update, which counting it for less would make small
-    )
+    # h_k has the square of an update: counted for less it would make the step longer.
+    takes_stale: ClassVar[bool] = False
     hears: ClassVar[tuple[str, ...]] = ("loss",)
     name: str = "qfedavg"
     weights: Literal["uniform"] = "uniform"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from shepherd.errors import ShepherdError
 from shepherd.report.fairness import Fairness
 from shepherd.report.record import Record
-from shepherd.report.simulated_time import clock, common_target, hours_to, improves
+from shepherd.report.simulated_time import common_target, hours_to, improves, simulated_hours
 from shepherd.run_files import Metric
 from shepherd.units import is_number
 
@@ -204,7 +204,7 @@ def _row(record: Record, label: str, reference: Metric, target: float | None) ->
         round_seconds=record.round_seconds if record.scope("round") else None,
         bytes_up=record.bytes_up if record.sends else None,
         bytes_down=record.bytes_down if record.sends else None,
-        simulated_hours=max(clock(record).values(), default=None),
+        simulated_hours=simulated_hours(record),
         hours_to_target=None if target is None else hours_to(record, target),
         preference_accuracy=final.get("preference_accuracy"),
         preference_margin=final.get("preference_margin"),

@@ -23,7 +23,8 @@ def held(config: Config) -> str:
     adapter = adapter if isinstance(adapter, dict) else {}
     rank, layers = adapter.get("rank"), _layers(adapter.get("layers") or ())
     if not capacity:
-        return f", {', '.join([f'rank {rank}', *layers])}," if rank is not None else ""
+        whole = [*([f"rank {rank}"] if rank is not None else []), *layers]
+        return f", {', '.join(whole)}," if whole else ""
     tiers = [tier for tier in config["capacity"].get("tiers") or () if isinstance(tier, dict)]
     ranks = sorted({int(own) for tier in tiers if (own := tier.get("rank") or rank)})
     parts = []

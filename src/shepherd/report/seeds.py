@@ -17,7 +17,7 @@ from shepherd.report.comparison import compare
 from shepherd.report.fairness import Fairness
 from shepherd.report.record import Record
 from shepherd.report.seed_groups import group_labels, seed_groups
-from shepherd.report.simulated_time import clock
+from shepherd.report.simulated_time import simulated_hours
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def method_over_seeds(
         else Spread(),
         preference_accuracy=pairs_right,
         preference_margin=spread(lambda record: record.final.get("preference_margin")),
-        simulated_hours=spread(lambda record: max(clock(record).values(), default=None)),
+        simulated_hours=spread(simulated_hours),
         keeps_own_parts=any(record.keeps_own_parts for members in runs.values() for record in members),
     )
 

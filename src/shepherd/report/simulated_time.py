@@ -21,6 +21,11 @@ def clock(record: Record) -> dict[int, float]:
     )
 
 
+def simulated_hours(record: Record) -> float | None:
+    """Return how long all of a run took on the simulated clock, in hours; None without one."""
+    return max(clock(record).values(), default=None)
+
+
 def simulated_duration(hours: float | None) -> str:
     """Return hours on the simulated clock as people read them; a dash for nothing."""
     return duration(None if hours is None else 3600 * hours)
